@@ -1,0 +1,145 @@
+"""What a request for a list asks for: dialect and page, who asks, and which encoding is taken."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from tipline.engine.prepared import Encoding
+from tipline.outputs.list import ListSettings
+from tipline.outputs.render.dialect import MAX_FIELDS, Dialect, Format, Formulas, dialect, parse_field
+
+_FORMATS: dict[str, Format] = {"": "plain", "csv": "csv", "json": "json"}
+_OURS = {"v", "f", "h", "tr", "s", "n", "ubom", "key"}
+# What MineMeld knew and we do not honour: taken without a word, so that its addresses go on working.
+_MINEMELDS = {"d", "sum", "sp", "di", "nsl", "t", "ca", "cd", "rt", "rs"}
+# Numbers with more digits are past the end of any list.
+_MOST_DIGITS = 18
+_MOST_PARAMETERS = 100
+
+
+class BadQueryError(ValueError):
+    """The address asks for something that there is not; the message is for the asker."""
+
+
+@dataclass(frozen=True)
+class FeedQuery:
+    """A dialect, and the page of it: records start to start + count (None: to the end)."""
+
+    dialect: Dialect
+    start: int = 0
+    count: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole list is asked for."""
+        return self.start == 0 and self.count is None
+
+
+def parse_query(text: str, formulas: Formulas) -> FeedQuery:
+    """Read the part of an address after the question mark.
+
+    Raises:
+        BadQueryError: an unknown parameter or format, or a value that cannot be.
+    """
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+    except ValueError:
+        raise BadQueryError(f"there are more than {_MOST_PARAMETERS} parameters") from None
+    # The first of a repeated parameter counts, as in MineMeld.
+    values = dict(reversed(pairs))
+    for name in values:
+        if name not in _OURS and name not in _MINEMELDS:
+            raise BadQueryError(f"there is no parameter {name[:80]!r}; there are: {', '.join(sorted(_OURS))}")
+    kind = _FORMATS.get(values.get("v", ""))
+    if kind is None:
+        what = f"unknown format {values['v'][:80]!r}"
+        raise BadQueryError(f"{what}; write v=csv or v=json, or leave v out for one value a line")
+    chosen = dialect(
+        kind,
+        _fields([value for name, value in pairs if name == "f"]),
+        cidrs=_flag(values, "tr"),
+        header=values.get("h", "1") != "0",
+        bom=_flag(values, "ubom"),
+        formulas=formulas,
+    )
+    start = _number(values, "s", least=0)
+    return FeedQuery(chosen, start or 0, _number(values, "n", least=1))
+
+
+def admitted(settings: ListSettings, headers: Mapping[str, str], query: str) -> bool:
+    """Whether whoever asks may read a list: it is public, or one of its keys is shown."""
+    if settings.access == "public":
+        return True
+    shown = _shown_keys(headers.get("authorization", ""), query)
+    keys = [key.get_secret_value().encode() for key in settings.keys]
+    # All are compared, so that the time taken tells nothing.
+    return any([hmac.compare_digest(one, key) for one in shown for key in keys])  # noqa: C419 - no short cut
+
+
+def negotiate(accepted: str) -> Encoding:
+    """The smallest encoding that an Accept-Encoding header allows (RFC 9110, 12.5.3)."""
+    weights: dict[str, float] = {}
+    for part in accepted.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            weights[name] = 0
+    best: tuple[float, Encoding] = (0, "identity")
+    encodings: tuple[Encoding, ...] = ("zstd", "gzip")
+    for encoding in encodings:
+        weight_of = weights.get(encoding, weights.get("*", 0))
+        if weight_of > best[0]:
+            best = (weight_of, encoding)
+    return best[1] if best[0] >= weights.get("identity", 0) else "identity"
+
+
+def _fields(texts: list[str]) -> tuple[tuple[str, str], ...]:
+    if len(texts) > MAX_FIELDS:
+        raise BadQueryError(f"there are more than {MAX_FIELDS} fields")
+    try:
+        return tuple(parse_field(text) for text in texts)
+    except ValueError as exc:
+        raise BadQueryError(str(exc)) from None
+
+
+def _flag(values: dict[str, str], name: str) -> bool:
+    text = values.get(name, "0")
+    if not (text.isascii() and text.isdecimal()):
+        raise BadQueryError(f"{name} must be 0 or 1")
+    return text.strip("0") != ""
+
+
+def _number(values: dict[str, str], name: str, *, least: int) -> int | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        raise BadQueryError(f"{name} must be a whole number, {least} or more")
+    number = int(text) if len(text) <= _MOST_DIGITS else int("9" * _MOST_DIGITS)
+    if number < least:
+        raise BadQueryError(f"{name} must be a whole number, {least} or more")
+    return number
+
+
+def _shown_keys(authorization: str, query: str) -> list[bytes]:
+    scheme, _, rest = authorization.partition(" ")
+    shown = []
+    if scheme.lower() == "bearer":
+        shown.append(rest.strip().encode())
+    elif scheme.lower() == "basic":
+        try:
+            shown.append(base64.b64decode(rest.strip(), validate=True).partition(b":")[2])
+        except (binascii.Error, ValueError):
+            return []
+    try:
+        pairs = parse_qsl(query, max_num_fields=_MOST_PARAMETERS)
+    except ValueError:
+        return shown
+    return shown + [value.encode() for name, value in pairs if name == "key"]

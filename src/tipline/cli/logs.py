@@ -1,0 +1,60 @@
+"""Logging: readable on a terminal, JSON elsewhere, always to standard error, and never a secret."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+MASK = "***"
+_SECRET_KEYS = re.compile(r"secret|token|passw|authori[sz]ation|api_?key|credential|cookie", re.IGNORECASE)
+_USER_INFO = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]*@")
+_BEARER = re.compile(r"(?i)(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
+
+
+def configure(level: int = logging.WARNING) -> None:
+    """Set logging up.
+
+    Args:
+        level: least level that is written, as in `logging`.
+    """
+    terminal = sys.stderr.isatty()
+    renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if terminal else [structlog.processors.format_exc_info]),
+            masked,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # Libraries log addresses and headers at lower levels than this.
+    logging.basicConfig(
+        level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True
+    )
+
+
+def masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor that hides secrets, by their key and inside texts."""
+    return {key: _hidden(key, value) for key, value in event.items()}
+
+
+def _hidden(key: str, value: Any) -> Any:
+    if _SECRET_KEYS.search(key):
+        return MASK
+    if isinstance(value, dict):
+        return {inner: _hidden(str(inner), item) for inner, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_hidden("", item) for item in value]
+    if isinstance(value, str):
+        return _BEARER.sub(rf"\1 {MASK}", _USER_INFO.sub(f"{MASK}@", value))
+    return value

@@ -1,0 +1,119 @@
+"""Commands that put the configuration to work: run, serve."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+import typer
+
+from tipline.cli.base import FAILED, Session, command, print_json
+from tipline.cli.show import line, table
+
+OnceOption = Annotated[
+    bool, typer.Option("--once", help="One round: poll all, evaluate, deliver until drained; then end.")
+]
+HostOption = Annotated[str | None, typer.Option(help="Address to listen on; else http: host in the file.")]
+PortOption = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+]
+
+
+@command()
+def run(session: Session, once: OnceOption = False) -> None:
+    """Run the engine without serving lists (other commands still reach it over loopback)."""
+    if once:
+        _once(session)
+    else:
+        _serve(session, [], lists=False)
+
+
+@command()
+def serve(session: Session, host: HostOption = None, port: PortOption = None) -> None:
+    """Run the engine and serve lists, health and metrics, until it is stopped."""
+    from tipline.cli.client import configuration
+
+    http = configuration(session).settings.http
+    address = (http.host if host is None else host, http.port if port is None else port)
+    _serve(session, [address], lists=True)
+
+
+def _serve(session: Session, addresses: list[tuple[str, int]], *, lists: bool) -> None:
+    from tipline.api.serving import run as run_server
+    from tipline.cli.client import open_engine
+    from tipline.cli.logs import configure
+
+    configure(logging.INFO)
+
+    def ready(urls: list[str]) -> None:
+        names = (
+            sorted(name for name, o in engine.configuration.outputs.items() if o.kind == "list")
+            if lists
+            else []
+        )
+        feeds = [f"{urls[0]}/feeds/{name}" for name in names]
+        if session.as_json:
+            print_json({"urls": urls, "data": str(engine.data), "feeds": feeds})
+        else:
+            words = [
+                *(f"listening on {url}" for url in urls),
+                *(f"list: {feed}" for feed in feeds),
+                f"data: {engine.data}",
+            ]
+            typer.echo("\n".join(words))
+        typer.get_text_stream("stdout").flush()
+
+    with open_engine(session) as engine:
+        run_server(engine, addresses, lists=lists, ready=ready)
+
+
+def _once(session: Session) -> None:
+    done = session.call("run_once", waiting="polling, evaluating, delivering ...", create=True)
+    polls = [
+        (p["source"], p["state"], p["ledger"]["read"], p["ledger"]["accepted"], p["ledger"]["duplicate"],
+         sum(p["ledger"]["dropped"].values()), p["added"], p["removed"], p["held"], p["message"])
+        for p in done["polls"]
+    ]  # fmt: skip
+    outputs = [
+        (
+            o["output"],
+            "held" if o["held"] else "ok",
+            o["added"],
+            o["changed"],
+            o["removed"],
+            o["held"],
+            o["message"],
+        )
+        for o in done["outputs"]
+    ]
+    session.show(
+        done,
+        table(
+            (
+                "source",
+                "state",
+                "read",
+                "accepted",
+                "duplicate",
+                "dropped",
+                "added",
+                "removed",
+                "held",
+                "message",
+            ),
+            polls,
+        ),
+        line(" "),
+        table(("output", "state", "added", "changed", "removed", "held", "message"), outputs),
+        *_delivered(done["deliveries"]),
+    )
+    if done["failed"]:
+        raise typer.Exit(FAILED)
+
+
+def _delivered(deliveries: dict[str, Any]) -> list[Any]:
+    if not deliveries:
+        return []
+    words = ("state", "sent", "accepted", "errors", "deleted", "parked", "message")
+    rows = [(name, *(report.get(word) for word in words)) for name, report in deliveries.items()]
+    return [line(" "), table(("delivery", *words), rows)]

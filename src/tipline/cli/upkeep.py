@@ -1,0 +1,95 @@
+"""Commands around the engine: doctor, sandbox, demo, version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tipline import __version__
+from tipline.cli.base import FAILED, Session, command
+from tipline.cli.show import line, table
+from tipline.errors import StoreError
+
+
+@command()
+def doctor(
+    session: Session,
+    output: Annotated[str | None, typer.Argument(help="Look at this output's far side only.")] = None,
+    recover: Annotated[
+        bool,
+        typer.Option(
+            "--recover", help="Open a database whose write-ahead log is damaged; what was lost is told."
+        ),
+    ] = False,
+) -> None:
+    """Check what tipline stands on: configuration, disk, database, secrets, sign-in, permissions, clock."""
+    if recover:
+        _recover(session)
+    found = _diagnose(session, output)
+    columns = ("name", "state", "what", "where", "fix")
+    rows = [[finding[column] for column in columns] for finding in found["findings"]]
+    session.show(found, table(("check", *columns[1:]), rows))
+    if not found["ok"]:
+        raise typer.Exit(FAILED)
+
+
+def _diagnose(session: Session, output: str | None) -> dict[str, Any]:
+    from tipline.cli.client import Remote, data_directory, server
+    from tipline.engine.doctor import diagnose
+
+    data = data_directory(session)
+    if session.data is not None and not data.is_dir():
+        raise StoreError("there is no such data directory", where=str(data), fix="check --data")
+    with session.waiting("looking ..."):
+        there = server(data)
+        if there is None:
+            return diagnose(session.config, data, output=output)
+        remote = Remote(there["url"], there["token"])
+        try:
+            found: dict[str, Any] = remote.call("doctor", {"output": output})
+        finally:
+            remote.close()
+        return found
+
+
+def _recover(session: Session) -> None:
+    from tipline.cli.client import data_directory
+    from tipline.engine.recover import recover
+    from tipline.engine.times import utc_now
+
+    done = recover(data_directory(session), utc_now())
+    session.show(done, *(line(step) for step in done["steps"]))
+    raise typer.Exit
+
+
+@command()
+def sandbox(
+    session: Session,  # noqa: ARG001 - every command has one
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")
+    ] = 8443,
+    path: Annotated[Path | None, typer.Option(help="Directory that keeps its state over restarts.")] = None,
+) -> None:
+    """Run a local stand-in for Microsoft's sign-in, Defender and Sentinel."""
+    from tipline.sandbox import serve
+
+    serve(path, port)
+
+
+@command()
+def demo(
+    session: Session,
+    serve: Annotated[bool, typer.Option("--serve", help="Go on serving the lists at the end.")] = False,
+) -> None:
+    """Play the whole lab on this machine: feeds, guards, Defender and Sentinel stand-ins, block lists."""
+    from tipline.demo import run
+
+    raise typer.Exit(run(as_json=session.as_json, serve=serve))
+
+
+@command()
+def version(session: Session) -> None:
+    """The version."""
+    session.show({"version": __version__}, line(f"tipline {__version__}"))

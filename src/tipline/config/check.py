@@ -1,0 +1,174 @@
+"""Checks a configuration as a whole and reports every problem at once, each with its place and a suggestion."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tipline.config.builtins import add_builtins, reserved
+from tipline.config.schema import Configuration, Section, Settings
+from tipline.config.wiring import Problem, check_wiring
+from tipline.config.yamlfile import Document, Place, parse, read
+from tipline.errors import ConfigError, TiplineError
+from tipline.kinds import Kind, Sort, kinds
+
+SECTIONS: dict[str, Sort] = {"sources": "source", "processors": "processor", "outputs": "output"}
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass
+class Checked:
+    """A configuration (None if it cannot be used) and every problem found."""
+
+    configuration: Configuration | None
+    problems: list[Problem]
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that forbid its use."""
+        return [problem for problem in self.problems if problem.severity == "error"]
+
+    def usable(self) -> Configuration:
+        """The configuration.
+
+        Raises:
+            ConfigError: it has errors; the message lists them all.
+        """
+        if self.configuration is None or self.errors:
+            raise ConfigError("\n".join(str(problem) for problem in self.errors), fix="correct these and try again")
+        return self.configuration
+
+
+def load(path: Path) -> Configuration:
+    """Read and check a file.
+
+    Raises:
+        ConfigError: it cannot be used; the message lists every error with file:line.
+    """
+    return check(path).usable()
+
+
+def check(path: Path) -> Checked:
+    """Read a file and find every problem in it."""
+    try:
+        document = read(path)
+    except ConfigError as exc:
+        return Checked(None, [Problem("error", exc.where, exc.what, exc.fix)])
+    return check_document(document)
+
+
+def check_text(text: str, path: Path) -> Checked:
+    """Check YAML text as if it stood in `path`."""
+    try:
+        document = parse(text, path)
+    except ConfigError as exc:
+        return Checked(None, [Problem("error", exc.where, exc.what, exc.fix)])
+    return check_document(document)
+
+
+def check_document(document: Document) -> Checked:
+    """Check a parsed file."""
+    problems = [Problem("error", document.where(place), what, fix) for place, what, fix in document.missing]
+    top = {key: value for key, value in document.data.items() if key not in SECTIONS}
+    settings = _model(Settings, top, (), document, problems)
+    configuration = Configuration(document.path.absolute(), settings or Settings())
+    for section, sort in SECTIONS.items():
+        _read_section(section, sort, document, configuration, problems)
+    check_wiring(configuration, document, problems)
+    for name in sorted(reserved(configuration) & set(configuration.nodes())):
+        problems.append(Problem("error", str(document.path), f"{name} is the name of a built-in source", "rename it"))
+    add_builtins(configuration)
+    return Checked(configuration, problems)
+
+
+def _read_section(
+    section: str, sort: Sort, document: Document, configuration: Configuration, problems: list[Problem]
+) -> None:
+    entries = document.data.get(section) or {}
+    if not isinstance(entries, dict):
+        problems.append(Problem("error", document.where((section,)), f"{section} must map names to nodes", ""))
+        return
+    known = kinds(sort)
+    nodes: dict[str, Any] = getattr(configuration, section)
+    for name, body in entries.items():
+        place: Place = (section, name)
+        node = _node(str(name), body, sort, known, place, document, problems)
+        if node is not None:
+            nodes[str(name)] = node
+
+
+def _node(
+    name: str,
+    body: Any,
+    sort: Sort,
+    known: dict[str, type[Kind[Any]]],
+    place: Place,
+    document: Document,
+    problems: list[Problem],
+) -> Kind[Any] | None:
+    where = document.where(place)
+    if not NAME.fullmatch(name):
+        problems.append(Problem("error", where, f"{name!r} is no name for a node", "use letters, digits, - _ and ."))
+        return None
+    if not isinstance(body, dict):
+        problems.append(Problem("error", where, f"{name} has no settings", f"give it a kind: one of {', '.join(known)}"))
+        return None
+    kind = body.get("kind")
+    if kind not in known:
+        what = f"{name}: there is no {sort} kind {kind!r}" if kind else f"{name} has no kind"
+        problems.append(Problem("error", document.where((*place, "kind")), what, suggest(str(kind or ""), list(known))))
+        return None
+    settings = _model(known[kind].Settings, body, place, document, problems)
+    if settings is None:
+        return None
+    try:
+        return known[kind](name, settings)
+    except TiplineError as exc:
+        problems.append(Problem("error", exc.where or where, f"{name}: {exc.what}", exc.fix))
+        return None
+
+
+def _model(
+    model: type[ModelT], body: dict[str, Any], place: Place, document: Document, problems: list[Problem]
+) -> ModelT | None:
+    try:
+        return model.model_validate(body)
+    except ValidationError as exc:
+        for error in exc.errors(include_url=False, include_input=False):
+            problems.append(_explain(error, model, place, document))
+        return None
+
+
+def _explain(error: Any, model: type[BaseModel], place: Place, document: Document) -> Problem:
+    location = tuple(part for part in error["loc"] if not (isinstance(part, str) and part.startswith("function-")))
+    where = document.where((*place, *location))
+    name = ".".join(str(part) for part in (*place[1:], *location)) or "the file"
+    if error["type"] == "extra_forbidden":
+        fields = _fields_at(model, location[:-1])
+        return Problem("error", where, f"{name}: there is no such setting", suggest(str(location[-1]), fields))
+    if error["type"] == "missing":
+        return Problem("error", where, f"{name} is missing", "add it")
+    return Problem("error", where, f"{name}: {error['msg'].removeprefix('Value error, ')}", "")
+
+
+def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    for part in location:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    names = list(model.model_fields)
+    return [*names, *SECTIONS] if issubclass(model, Section) else names
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """`did you mean ...`, or what there is."""
+    close = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"there are: {', '.join(sorted(known))}"

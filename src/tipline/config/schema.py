@@ -1,0 +1,129 @@
+"""The whole configuration: its sections, and the nodes made from them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from tipline.durations import Duration
+from tipline.kinds import Kind, Names, NodeSettings
+from tipline.outputs.base import Output
+from tipline.processors.base import Processor
+from tipline.sources.base import Source
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TeamSettings(Section):
+    """A team (an organisation) on this server."""
+
+    title: str = Field(default="", description="Its name for people.")
+
+
+class HttpSettings(Section):
+    """Where lists, health and metrics are served."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+
+
+class StoreSettings(Section):
+    """The embedded database."""
+
+    memory_limit: str = Field(default="2GB", description="Memory that the database may use.")
+    threads: int = Field(default=2, ge=1, description="Threads that the database may use.")
+    retention: Duration = Field(default=timedelta(days=30), description="How long logs and history are kept.")
+
+
+class AlertSettings(Section):
+    """Where alerts go: told once when something starts and once when it ends."""
+
+    kind: Literal["webhook", "syslog", "email"] = Field(description="The channel.")
+    url: SecretStr | None = Field(default=None, description="webhook: where the JSON is posted.")
+    address: str | None = Field(default=None, description="syslog: host:port (UDP), or tcp://host:port.")
+    host: str | None = Field(default=None, description="email: the SMTP server, host or host:port.")
+    sender: str | None = Field(default=None, description="email: the From address.")
+    to: Names = Field(default_factory=list, description="email: the recipients.")
+    username: str | None = Field(default=None, description="email: the SMTP user.")
+    password: SecretStr | None = Field(default=None, description="email: the SMTP password.")
+    starttls: bool = Field(default=True, description="email: whether STARTTLS is required.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> AlertSettings:
+        needed = {"webhook": ("url",), "syslog": ("address",), "email": ("host", "to")}[self.kind]
+        missing = [name for name in needed if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"an alert of kind {self.kind} needs {' and '.join(missing)}")
+        if self.kind == "syslog" and not re.search(r":\d+$", self.address or ""):
+            raise ValueError("address must be host:port, or tcp://host:port")
+        return self
+
+
+class Settings(Section):
+    """The top level of a configuration file."""
+
+    instance: str = Field(
+        default="tipline",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",
+        description="Names this installation in far sides (ids carry it): set once, never change.",
+    )
+    data: str = Field(default="data", description="The data directory, relative to the file.")
+    organisation: Names = Field(
+        default_factory=list, description="Your own domains and networks: never blocked."
+    )
+    teams: dict[str, TeamSettings] = Field(default_factory=dict, description="Teams on this server.")
+    http: HttpSettings = Field(default_factory=HttpSettings, description="Where lists are served.")
+    store: StoreSettings = Field(default_factory=StoreSettings, description="The embedded database.")
+    alerts: list[AlertSettings] = Field(default_factory=list, description="Where alerts go.")
+
+
+@dataclass
+class Configuration:
+    """A checked configuration.
+
+    Attributes:
+        path: the file it came from.
+        settings: the top-level settings.
+        sources, processors, outputs: the nodes by name.
+        allow_lists: names of the sources that are used as allow-lists.
+    """
+
+    path: Path
+    settings: Settings
+    sources: dict[str, Source] = field(default_factory=dict)
+    processors: dict[str, Processor] = field(default_factory=dict)
+    outputs: dict[str, Output] = field(default_factory=dict)
+    allow_lists: frozenset[str] = frozenset()
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return (self.path.parent / self.settings.data).expanduser()
+
+    def nodes(self) -> dict[str, Kind[Any]]:
+        """All nodes by name."""
+        return {**self.sources, **self.processors, **self.outputs}
+
+    @property
+    def never_block(self) -> str:
+        """Name of the built-in source of what must never be blocked."""
+        return "never-block"
+
+    @staticmethod
+    def team_allow(team: str) -> str:
+        """Name of the built-in source of what a team allowed by hand."""
+        return "allowed" if team == "default" else f"allowed-{team}"
+
+    def settings_of(self, name: str) -> NodeSettings:
+        """The settings of a node."""
+        settings: NodeSettings = self.nodes()[name].settings
+        return settings

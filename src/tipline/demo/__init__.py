@@ -1,0 +1,1 @@
+"""The demonstration: the lab, played from end to end on one machine."""

@@ -1,0 +1,174 @@
+"""Compares a poll with a source's claims and writes the difference, with its log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from tipline.engine.times import literal
+from tipline.sources.ageing import Expiry
+from tipline.store.schema import ADDED, ATTRIBUTES, CHANGED, CLAIM, INDICATOR, REMOVED, claims_table
+
+# From this share of a source on, a commit is logged as one `bulk` mark and its outputs are evaluated in full.
+BULK_SHARE = 0.3
+BULK_LEAST = 20_000
+_LOG_COLUMNS = "source, commit_no, stamp, op, key, type, value, lo, up, rhost"
+
+
+@dataclass
+class Difference:
+    """What a poll would change, as counts; the rows are in the temporary tables `change` and `missing`."""
+
+    present: int
+    added: int
+    changed: int
+    missing: int
+
+
+def compare(con: duckdb.DuckDBPyConnection, source: int, *, snapshot: bool, refresh: bool) -> Difference:
+    """Compare `incoming` with the claims: fills `change` (key, record, op) and `missing` (key, record).
+
+    Args:
+        con: the poll's own connection.
+        source: the source's number.
+        snapshot: whether absence means anything.
+        refresh: whether an unchanged row must still be touched (its expiry counts from its last delivery).
+    """
+    claims = claims_table(source)
+    unchanged = "false" if refresh else "c.digest = i.digest AND c.left_at IS NULL"
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE change AS SELECT i.key, i.record,"
+        f" CASE WHEN c.key IS NULL THEN {ADDED} ELSE {CHANGED} END AS op, c.added,"
+        " (c.digest IS DISTINCT FROM i.digest OR c.left_at IS NOT NULL) AS loud"
+        f" FROM incoming i LEFT JOIN {claims} c ON c.key = i.key AND c.record = i.record"
+        f" WHERE c.key IS NULL OR NOT ({unchanged})"
+    )
+    missing = "TRUE" if snapshot else "FALSE"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE missing AS SELECT c.key, c.record FROM {claims} c"
+        f" WHERE {missing} AND c.left_at IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM incoming i WHERE i.key = c.key AND i.record = c.record)"
+    )
+    counts = con.execute(
+        f"SELECT (SELECT count(*) FROM {claims} WHERE left_at IS NULL),"
+        f" (SELECT count(*) FROM change WHERE op = {ADDED}),"
+        f" (SELECT count(*) FROM change WHERE op = {CHANGED} AND loud), (SELECT count(*) FROM missing)"
+    ).fetchone()
+    return Difference(*(int(n) for n in counts or (0, 0, 0, 0)))
+
+
+def write_changes(
+    con: duckdb.DuckDBPyConnection,
+    source: int,
+    at: datetime,
+    rules: list[Expiry],
+    *,
+    approved: bool = False,
+    append: bool = False,
+) -> dict[str, int]:
+    """Write `change` and `missing` as one commit (inside a writing transaction); returns counts by what happened."""
+    claims = claims_table(source)
+    number = next_commit(con, source)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT c.key, c.record, {_gone_sql(rules, at)} AS gone"
+        f" FROM {claims} c SEMI JOIN missing USING (key, record)"
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE touched AS"
+        f" SELECT key, record, op FROM change WHERE loud UNION ALL SELECT key, record, {REMOVED} FROM leaving WHERE gone"
+        f" UNION ALL SELECT key, record, {CHANGED} FROM leaving WHERE NOT gone"
+    )
+    counts = _counts(con)
+    bulk = _is_bulk(con, claims, sum(counts.values()))
+    kept = f"t.op = {REMOVED}" if bulk else "TRUE"
+    _log(con, f"touched t JOIN {claims} c USING (key, record) WHERE t.op <> {ADDED} AND {kept}", source, number, at)
+    if not bulk:
+        _log(con, f"touched t JOIN incoming c USING (key, record) WHERE t.op = {ADDED}", source, number, at)
+    _apply(con, claims, at, append=append)
+    con.execute(
+        "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [source, number, at, counts["added"], counts["changed"], counts["removed"], bulk, approved],
+    )
+    return counts
+
+
+def withdraw(
+    con: duckdb.DuckDBPyConnection, source: int, at: datetime, where: str, *, approved: bool = False
+) -> int:
+    """Take out the claims that match a condition, as one commit; returns how many."""
+    claims = claims_table(source)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE touched AS SELECT key, record, {REMOVED} AS op FROM {claims} WHERE {where}"
+    )
+    removed = _counts(con)["removed"]
+    if not removed:
+        return 0
+    number = next_commit(con, source)
+    bulk = _is_bulk(con, claims, removed)
+    _log(con, f"touched t JOIN {claims} c USING (key, record)", source, number, at)
+    con.execute(f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM touched)")
+    con.execute(
+        "INSERT INTO commits VALUES (?, ?, ?, 0, 0, ?, ?, ?)", [source, number, at, removed, bulk, approved]
+    )
+    return removed
+
+
+def next_commit(con: duckdb.DuckDBPyConnection, source: int) -> int:
+    """The number of the source's next commit, taken."""
+    con.execute("UPDATE source_state SET commit_no = commit_no + 1 WHERE source = ?", [source])
+    row = con.execute("SELECT commit_no FROM source_state WHERE source = ?", [source]).fetchone()
+    return int(row[0]) if row else 1
+
+
+def expired_sql(rules: list[Expiry], at: str, moment: str) -> str:
+    """Whether a claim has expired: its own `valid_until` at `at`, or a rule at the source's clock `moment`."""
+    tests = [f"coalesce(valid_until <= {at}, FALSE)"]
+    tests += [f"coalesce({rule.moment_sql()} <= {moment}, FALSE)" for rule in rules]
+    return "(" + " OR ".join(tests) + ")"
+
+
+def _gone_sql(rules: list[Expiry], at: datetime) -> str:
+    """Whether a claim that leaves at `at` is gone at once."""
+    now = literal(at)
+    tests = [f"coalesce({r.moment_sql().replace('left_at', now)} <= {now}, FALSE)" for r in rules]
+    return "(" + " OR ".join([*tests, "FALSE"]) + ")"
+
+
+def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    rows = con.execute("SELECT op, count(*) FROM touched GROUP BY op").fetchall()
+    found = {int(op): int(count) for op, count in rows}
+    return {"added": found.get(ADDED, 0), "changed": found.get(CHANGED, 0), "removed": found.get(REMOVED, 0)}
+
+
+def _is_bulk(con: duckdb.DuckDBPyConnection, claims: str, touched: int) -> bool:
+    if touched < BULK_LEAST:
+        return False
+    row = con.execute(f"SELECT count(*) FROM {claims}").fetchone()
+    return touched >= BULK_SHARE * max(int(row[0]) if row else 0, 1)
+
+
+def _log(con: duckdb.DuckDBPyConnection, rows: str, source: int, number: int, at: datetime) -> None:
+    con.execute(
+        f"INSERT INTO claim_log ({_LOG_COLUMNS}) SELECT ?, ?, ?, t.op, c.key, c.type, c.value, c.lo, c.up, c.rhost"
+        f" FROM {rows}",
+        [source, number, at],
+    )
+
+
+def _apply(con: duckdb.DuckDBPyConnection, claims: str, at: datetime, *, append: bool) -> None:
+    con.execute(f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM leaving WHERE gone)")
+    con.execute(
+        f"UPDATE {claims} SET left_at = ? WHERE (key, record) IN (SELECT (key, record) FROM leaving WHERE NOT gone)",
+        [at],
+    )
+    con.execute(
+        f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM change WHERE op = {CHANGED})"
+    )
+    names = ", ".join([*INDICATOR, "record", *ATTRIBUTES, "digest"])
+    con.execute(
+        f"INSERT INTO {claims} ({', '.join(CLAIM)}) SELECT {names}, coalesce(ch.added, ?), ?, NULL"
+        " FROM incoming i JOIN change ch USING (key, record) ORDER BY kh",
+        [at, at if append else None],
+    )

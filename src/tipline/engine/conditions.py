@@ -1,0 +1,91 @@
+"""What people must know of now: sources failing, stale or held; deliveries lagging or refused; secrets that expire."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from tipline.engine.alerts import Condition
+from tipline.engine.core import Engine
+from tipline.engine.times import iso
+from tipline.store.control import DELIVERIES
+from tipline.store.records import open_holds, rows
+
+_LAG = timedelta(hours=1)
+# Days before a secret's end at which people are told (again).
+_WARN_DAYS = (1, 7, 30)
+
+
+def conditions(engine: Engine) -> list[Condition]:
+    """Every condition that holds now."""
+    return [*_sources(engine), *_holds(engine), *_deliveries(engine), *_secrets(engine)]
+
+
+def _sources(engine: Engine) -> list[Condition]:
+    names = {number: name for name, number in engine.graph.ids.items() if name in engine.graph.sources}
+    with engine.lake.reading() as con:
+        found = con.execute(
+            "SELECT source, failing_since, message FROM source_state WHERE failing_since IS NOT NULL"
+        ).fetchall()
+    now = engine.clock()
+    result = []
+    for number, since, message in found:
+        name = names.get(number)
+        if name is None:
+            continue
+        limit = engine.graph.sources[name].settings.stale_after
+        stale = limit is not None and now - since >= limit
+        word = "stale, and withdrawn" if stale else "failing"
+        severity = "critical" if stale else "warning"
+        result.append(Condition(f"source {name} {word}", severity, f"{name} fails since {iso(since)}: {message}"))
+    return result
+
+
+def _holds(engine: Engine) -> list[Condition]:
+    return [
+        Condition(
+            f"{hold['sort']} {hold['node']} held",
+            "warning",
+            f"{hold['what']} of {hold['node']} are held: {hold['reason']}"
+            f" (tipline holds approve {hold['node']} to let them through)",
+        )
+        for hold in open_holds(engine.control)
+    ]
+
+
+def _deliveries(engine: Engine) -> list[Condition]:
+    now = engine.clock()
+    result = []
+    for row in rows(engine.control, DELIVERIES):
+        name = row["output"]
+        if name not in engine.graph.outputs:
+            continue
+        if row["state"] == "failing":
+            result.append(Condition(f"delivery {name} refused", "critical", f"{name}: {row['message']}"))
+            last = row["last_success"]
+            if last is not None and now - last > _LAG:
+                result.append(Condition(f"delivery {name} lagging", "critical", f"{name}: nothing since {iso(last)}"))
+        elif row["state"] == "drift":
+            result.append(Condition(f"delivery {name} drift", "warning", f"{name}: {row['message']}"))
+        quota = (row["detail"] or {}).get("waiting", 0)
+        if quota:
+            result.append(
+                Condition(f"delivery {name} quota", "warning", f"{name}: {quota} indicators wait for a slot")
+            )
+    return result
+
+
+def _secrets(engine: Engine) -> list[Condition]:
+    today = engine.clock().date()
+    result = []
+    for name, output in engine.graph.outputs.items():
+        expires = getattr(getattr(output.settings, "credentials", None), "secret_expires", None)
+        if not isinstance(expires, date):
+            continue
+        left = (expires - today).days
+        step = next((days for days in _WARN_DAYS if left <= days), None)
+        if step is not None:
+            text = f"the secret of {name} expires on {expires}" if left > 0 else f"the secret of {name} has expired"
+            result.append(
+                Condition(f"secret {name} {step}d", "critical" if step == 1 else "warning", f"{text}: make a new one")
+            )
+    return result

@@ -1,0 +1,133 @@
+"""The engine's parts put together on one data directory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from tipline.config.schema import Configuration
+from tipline.engine.evaluate import Evaluated, Evaluator
+from tipline.engine.graph import Graph
+from tipline.engine.maintain import purge_expired, withdraw_stale
+from tipline.engine.poll import Poller, PollResult
+from tipline.engine.times import Clock, utc_now
+from tipline.errors import ConfigError, StoreError
+from tipline.store.control import Control
+from tipline.store.lake import Lake
+from tipline.store.lock import DirectoryLock
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Parts:
+    """What the engine works with; held by one process per data directory."""
+
+    lake: Lake
+    control: Control
+    graph: Graph
+
+
+class Engine:
+    """Polls, evaluates and answers on one data directory.
+
+    Args:
+        configuration: a checked configuration.
+        in_memory: keep nothing on disk (for `plan` on a bare file, and tests).
+        clock: the time, naive UTC.
+
+    Raises:
+        StoreError: the data directory is in use, damaged, not writable or of a newer version.
+        ConfigError: a node changed its kind.
+    """
+
+    def __init__(self, configuration: Configuration, *, in_memory: bool = False, clock: Clock = utc_now) -> None:
+        self.configuration = configuration
+        self.clock = clock
+        self.data = configuration.data
+        self._lock = None if in_memory else DirectoryLock(self.data)
+        self._source_locks: dict[str, threading.Lock] = {}
+        settings = configuration.settings.store
+        directory = None if in_memory else self.data
+        try:
+            self.lake = Lake(directory, memory_limit=settings.memory_limit, threads=settings.threads)
+            try:
+                self.control = Control(directory)
+            except StoreError:
+                self.lake.close()
+                raise
+        except StoreError:
+            if self._lock:
+                self._lock.release()
+            raise
+        self.spool = self.data / "spool"
+        try:
+            self.graph = self._apply(configuration)
+        except ConfigError:
+            self.close()
+            raise
+        self.poller = Poller(self.lake, self.control, self.spool, configuration.path.parent)
+        self.evaluator = Evaluator(self.lake, self.control, self.graph)
+
+    def close(self) -> None:
+        """Let go of the data directory."""
+        self.control.close()
+        self.lake.close()
+        if self._lock:
+            self._lock.release()
+
+    def __enter__(self) -> Engine:
+        """The engine, closed at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def poll(self, name: str) -> PollResult:
+        """Poll one source now (one poll of a source at a time)."""
+        source = self.graph.sources[name]
+        with self._source_locks.setdefault(name, threading.Lock()):
+            return self.poller.poll(
+                source, self.graph.ids[name], self.clock(), allow_list=name in self.configuration.allow_lists
+            )
+
+    def evaluate(self, outputs: Iterable[str] | None = None, *, approved: bool = False) -> list[Evaluated]:
+        """Bring outputs (all, unless named) up to date with claims and time."""
+        names = [name for name in self.graph.outputs if outputs is None or name in set(outputs)]
+        return self.evaluator.evaluate(names, self.clock(), approved=approved) if names else []
+
+    def tick(self) -> None:
+        """What time alone does to claims: expired ones leave, and a source that failed too long is withdrawn."""
+        now = self.clock()
+        for name, source in self.graph.sources.items():
+            purge_expired(self.lake, source, self.graph.ids[name], now)
+            withdraw_stale(self.lake, source, self.graph.ids[name], now)
+
+    def file(self, *parts: str) -> Path:
+        """A path inside the data directory."""
+        return self.data.joinpath(*parts)
+
+    def _apply(self, configuration: Configuration) -> Graph:
+        """Give every node its number and tables; retire those that are gone."""
+        now = self.clock()
+        with self.lake.writing() as con:
+            known = self.lake.nodes(con)
+            ids: dict[str, int] = {}
+            for name, node in configuration.nodes().items():
+                before = known.get((node.sort, name))
+                if before and before[1] != node.kind:
+                    raise ConfigError(
+                        f"{name} was a {before[1]} {node.sort} and is now {node.kind}",
+                        where=str(configuration.path),
+                        fix="give the new node another name: what the old one holds stays until you remove it",
+                    )
+                ids[name] = self.lake.node_id(con, name, node.sort, node.kind, now)
+            gone = [node for (_, name), (node, _) in known.items() if name not in ids]
+            for node in gone:
+                con.execute("UPDATE nodes SET retired = ? WHERE id = ? AND retired IS NULL", [now, node])
+        return Graph(configuration, ids)

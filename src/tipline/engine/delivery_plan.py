@@ -1,0 +1,276 @@
+"""Plans a delivery: what to withdraw and what to send, from the published set, its log and the receipts.
+
+The state decides, not the log's order: the log (or a due receipt) only says which keys to look at, so that an
+indicator that came and went before it was sent costs no call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from tipline.engine.times import literal
+from tipline.outputs.delivery import Delivered, Ranking, Row
+from tipline.store.control import Control
+from tipline.store.receipts import plan_columns
+from tipline.store.schema import REMOVED, digest_sql, log_table, published_table
+
+SEND, REPLACE, WITHDRAW, FORGET = "send", "replace", "withdraw", "forget"
+# From so many touched keys on, all receipts are read in one go.
+_SCAN_FROM = 20_000
+_ROW = (
+    "type", "value", "sources", "confidence", "tlp", "direction", "threat_types", "tags", "description",
+    "refs", "first_seen", "valid_until",
+)  # fmt: skip
+_HAD: dict[str, Any] = {
+    "key": pl.String, "state": pl.String, "holds": pl.String, "identity": pl.String, "sent": pl.String,
+    "expires": pl.Datetime("us"), "due": pl.Datetime("us"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where an output's log ends, and whether rows after a cursor were pruned."""
+
+    last: int
+    gap: bool
+
+
+@dataclass
+class Plan:
+    """What is to be done; the rows are in the connection's temporary table `todo`.
+
+    Attributes:
+        last: the log's last number that the plan takes in.
+        full: whether everything was compared.
+        counts: number of indicators by what is to be done with them.
+        waiting: number of published indicators that are not sent now, by reason.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    last: int
+    full: bool
+    counts: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def sends(self) -> int:
+        """Indicators to send."""
+        return self.counts.get(SEND, 0) + self.counts.get(REPLACE, 0)
+
+    @property
+    def withdrawals(self) -> int:
+        """Indicators to take back for good."""
+        return self.counts.get(WITHDRAW, 0)
+
+    def forgotten(self) -> list[str]:
+        """Keys whose receipt has no more to say: lapsed, or never taken by the far side."""
+        rows = self.con.execute(f"SELECT {_hex('key')} FROM todo WHERE op = '{FORGET}'").fetchall()
+        return [key for (key,) in rows]
+
+    def to_withdraw(self, batch: int) -> Iterator[list[tuple[str, bool]]]:
+        """Batches of (key, false positive)."""
+        found = self.con.execute(
+            f"SELECT {_hex('key')}, false_positive FROM todo WHERE op IN ('{WITHDRAW}', '{REPLACE}')"
+            f" ORDER BY op = '{REPLACE}', false_positive DESC, key"
+        )
+        while rows := found.fetchmany(batch):
+            yield [(key, bool(false_positive)) for key, false_positive in rows]
+
+    def to_send(self, batch: int, limit: int) -> Iterator[list[tuple[Row, str]]]:
+        """Batches of (indicator, digest of what is sent), the most confident first."""
+        found = self.con.execute(
+            f"SELECT {_hex('key')}, current, {', '.join(_ROW)} FROM todo WHERE op IN ('{SEND}', '{REPLACE}')"
+            f" ORDER BY confidence DESC, key LIMIT {limit}"
+        )
+        while rows := found.fetchmany(batch):
+            yield [(_row(row), row[1]) for row in rows]
+
+
+def log_position(con: duckdb.DuckDBPyConnection, output: int, cursor: int) -> Position:
+    """Where the log is, seen from a cursor."""
+    last, first = con.execute(
+        "SELECT (SELECT seq FROM output_state WHERE output = ?),"
+        f" (SELECT min(seq) FROM {log_table(output)} WHERE seq > ?)",
+        [output, cursor],
+    ).fetchone() or (0, None)
+    last = int(last or 0)
+    return Position(last, last > cursor and (first is None or int(first) > cursor + 1))
+
+
+def make_plan(
+    con: duckdb.DuckDBPyConnection,
+    control: Control,
+    kind: Delivered,
+    output: int,
+    ask: Ask,
+) -> Plan:
+    """Compare what is wanted with the receipts, in one snapshot; fills the temporary table `todo`.
+
+    Args:
+        con: a connection of its own.
+        control: the control database.
+        kind: the output.
+        output: its number.
+        ask: what to look at.
+    """
+    published = published_table(output)
+    con.execute("BEGIN")
+    try:
+        last = log_position(con, output, ask.cursor).last
+        full = ask.full or kind.ranked
+        touched = None if full else _touched(con, output, ask)
+        _load_receipts(con, control, kind.name, touched)
+        con.execute(_published_sql(kind, published, ask, touched is not None))
+        ranking = Ranking("shown_rows", "had", literal(ask.now), ask.slots_taken, ask.pinned)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS {kind.select(ranking)}")
+        con.execute(_todo_sql(output, literal(ask.now)))
+    finally:
+        con.execute("COMMIT")
+    plan = Plan(con, last, full)
+    plan.counts = dict(con.execute("SELECT op, count(*) FROM todo GROUP BY op").fetchall())
+    plan.waiting = dict(
+        con.execute(
+            "SELECT split_part(waiting, ':', 1), count(*) FROM chosen WHERE waiting IS NOT NULL GROUP BY 1"
+        ).fetchall()
+    )
+    return plan
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a plan is to look at.
+
+    Attributes:
+        now: the moment.
+        instance: the installation's name.
+        cursor: the log's number that was dealt with.
+        full: compare everything.
+        restless: keys to look at whatever the log says.
+        slots_taken: how much of the far side's room others take.
+        pinned: sources whose indicators come first.
+    """
+
+    now: datetime
+    instance: str
+    cursor: int = 0
+    full: bool = False
+    restless: tuple[str, ...] = ()
+    slots_taken: int = 0
+    pinned: tuple[str, ...] = ()
+
+
+def waiting_for(con: duckdb.DuckDBPyConnection, key: str) -> str | None:
+    """Why a published key is not sent, in the plan just made; None if it is, or is not published."""
+    row = con.execute("SELECT waiting FROM chosen WHERE key = ?::UUID", [key]).fetchone()
+    return row[0] if row else None
+
+
+def rows_of(con: duckdb.DuckDBPyConnection, keys: list[str]) -> dict[str, Row]:
+    """Those of some keys (32 hex digits) that the plan just made wants at the far side, by key."""
+    if not keys:
+        return {}
+    con.register("asked_keys", pl.DataFrame({"key": keys}).to_arrow())
+    try:
+        rows = con.execute(
+            f"SELECT {_hex('key')}, current, {', '.join(_ROW)} FROM shown_rows JOIN chosen USING (key)"
+            " WHERE waiting IS NULL AND key IN (SELECT key::UUID FROM asked_keys)"
+        ).fetchall()
+    finally:
+        con.unregister("asked_keys")
+    return {row[0]: _row(row) for row in rows}
+
+
+def _touched(con: duckdb.DuckDBPyConnection, output: int, ask: Ask) -> list[str] | None:
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT key FROM"
+        f" {log_table(output)} WHERE seq > {int(ask.cursor)}"
+    )
+    if ask.restless:
+        frame = pl.DataFrame({"key": list(ask.restless)})
+        con.register("restless_keys", frame.to_arrow())
+        con.execute("INSERT INTO touched SELECT DISTINCT key::UUID FROM restless_keys"
+                    " WHERE key::UUID NOT IN (SELECT key FROM touched)")  # fmt: skip
+        con.unregister("restless_keys")
+    return [key for (key,) in con.execute(f"SELECT {_hex('key')} FROM touched").fetchall()]
+
+
+def _load_receipts(
+    con: duckdb.DuckDBPyConnection, control: Control, name: str, touched: list[str] | None
+) -> None:
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE had (key UUID, state VARCHAR, holds VARCHAR, identity VARCHAR,"
+        " sent VARCHAR, expires TIMESTAMP, due TIMESTAMP)"
+    )
+    few = touched is not None and len(touched) < _SCAN_FROM
+    semi = "" if touched is None else " SEMI JOIN touched USING (key)"
+    for rows in plan_columns(control, name, touched if few else None):
+        con.register("had_rows", pl.DataFrame(rows, schema=_HAD, orient="row").to_arrow())
+        con.execute(
+            f"INSERT INTO had SELECT * FROM (SELECT * REPLACE (key::UUID AS key) FROM had_rows){semi}"
+        )
+        con.unregister("had_rows")
+
+
+def _published_sql(kind: Delivered, published: str, ask: Ask, cut: bool) -> str:
+    """The published rows with the digest and the identity they would be sent with now."""
+    types = sorted(kind.types or ())
+    cases = " ".join(f"WHEN '{type_}' THEN {_text(kind.identity(type_, ask.instance))}" for type_ in types)
+    other = _text(kind.identity("", ask.instance))
+    identity = f"CASE type {cases} ELSE {other} END" if cases else other
+    semi = " SEMI JOIN touched USING (key)" if cut else ""
+    return (
+        f"CREATE OR REPLACE TEMP TABLE shown_rows AS SELECT key, rhost, {', '.join(_ROW)},"
+        f" printf('%016x', {_digest(kind)}) || ':{kind.settings_digest()}' AS current, {identity} AS identity"
+        f" FROM {published}{semi}"
+    )
+
+
+def _digest(kind: Delivered) -> str:
+    """SQL: the digest of what the far side is given of a row; the stored one where it is the same."""
+    columns = kind.sent_columns()
+    return "shown" if columns is None else digest_sql(columns)
+
+
+def _todo_sql(output: int, now: str) -> str:
+    """What to do with each key: one row, with what is needed to do it."""
+    gone = "(w.key IS NULL OR w.waiting IS NOT NULL)"
+    later = f"h.state = 'withdrawing' AND coalesce(h.due > {now}, false)"
+    op = f"""CASE
+        WHEN {later} OR w.waiting = 'refused' THEN NULL
+        WHEN {gone} AND h.key IS NULL THEN NULL
+        WHEN {gone} AND h.holds = 'no' THEN CASE WHEN h.state <> 'withdrawn' THEN '{FORGET}' END
+        WHEN {gone} AND h.state = 'accepted' AND h.expires <= {now} THEN '{FORGET}'
+        WHEN {gone} THEN '{WITHDRAW}'
+        WHEN h.key IS NULL THEN '{SEND}'
+        WHEN h.state = 'withdrawing' OR (h.holds <> 'no' AND h.identity <> w.identity) THEN '{REPLACE}'
+        WHEN h.state IN ('sending', 'withdrawn') OR h.sent <> w.current OR h.due <= {now} THEN '{SEND}'
+        END"""
+    return f"""CREATE OR REPLACE TEMP TABLE todo AS
+WITH w AS (SELECT shown_rows.*, waiting FROM shown_rows JOIN chosen USING (key)),
+decided AS MATERIALIZED (SELECT coalesce(w.key, h.key) AS key, {op} AS op, w.key IS NULL AS gone,
+    w.current, {", ".join(f"w.{name}" for name in _ROW)} FROM w FULL JOIN had h ON w.key = h.key),
+why AS (SELECT key, arg_max(coalesce(reason, ''), seq) AS reason FROM {log_table(output)}
+    SEMI JOIN (SELECT key FROM decided WHERE op = '{WITHDRAW}') USING (key) WHERE op = {REMOVED} GROUP BY key)
+SELECT decided.*, gone AND coalesce(starts_with(why.reason, 'allowed'), false) AS false_positive
+FROM decided LEFT JOIN why USING (key) WHERE decided.op IS NOT NULL"""
+
+
+def _row(values: tuple[Any, ...]) -> Row:
+    content = dict(zip(_ROW, values[2:], strict=True))
+    for name in ("sources", "threat_types", "tags", "refs"):
+        content[name] = content[name] or ()
+    return Row(key=values[0], **content)
+
+
+def _hex(column: str) -> str:
+    return f"replace({column}::VARCHAR, '-', '')"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,341 @@
+"""Evaluates outputs incrementally or in full, guards the result, and writes it with its numbered log."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import structlog
+
+from tipline.engine import guard
+from tipline.engine.graph import Audience, Graph
+from tipline.engine.ledger import Ledger
+from tipline.engine.touch import Position, Span, positions, positions_json, region, touch
+from tipline.engine.views import Views
+from tipline.store.control import Control
+from tipline.store.lake import Lake
+from tipline.store.records import approved_fingerprints, end_hold, open_hold, record_run, set_hold
+from tipline.store.schema import (
+    ADDED,
+    CHANGED,
+    PUBLISHED,
+    REMOVED,
+    VIEW,
+    VIEW_COLUMNS,
+    digest_sql,
+    log_table,
+    published_table,
+)
+
+log = structlog.get_logger()
+_DIGESTED = [name for name in VIEW if name not in {"key", "kh", "type", "value", "lo", "up", "rhost"}]
+
+
+@dataclass
+class Evaluated:
+    """What an evaluation did to one output."""
+
+    output: str
+    full: bool
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    held: int = 0
+    hold_started: bool = False
+    message: str = ""
+    ledger: Ledger = field(default_factory=Ledger)
+
+    @property
+    def committed(self) -> bool:
+        """Whether what is published changed."""
+        return bool(self.added or self.changed or self.removed)
+
+
+@dataclass
+class State:
+    """What the lake knows of an output's last evaluation."""
+
+    cursor: dict[str, Position]
+    as_of: datetime | None
+    seq: int
+    fingerprint: str | None
+
+
+@dataclass
+class Evaluator:
+    """Brings outputs up to date with the claims of their sources."""
+
+    lake: Lake
+    control: Control
+    graph: Graph
+
+    def evaluate(self, outputs: list[str], at: datetime, *, approved: bool = False) -> list[Evaluated]:
+        """Evaluate outputs as of a moment, all in one transaction.
+
+        Args:
+            outputs: their names.
+            at: the moment; never before that of the last evaluation.
+            approved: a person has seen what will change, so the guards stand aside.
+        """
+        results: list[Evaluated] = []
+        holds: list[tuple[str, Trip | None]] = []
+        self._processed: dict[str, Ledger] = {}
+        with self.lake.writing() as con:
+            now = current_positions(con, self.graph, at)
+            for (audience, incremental), names in self._groups(con, outputs, at).items():
+                for result, trip in self._group(con, audience, names, at, now, approved, incremental=incremental):
+                    results.append(result)
+                    holds.append((result.output, trip))
+        for result, (name, trip) in zip(results, holds, strict=True):
+            result.hold_started = self._note_hold(name, trip, at)
+            self._note(result, at)
+        for name, ledger in self._processed.items():
+            if ledger.read:
+                self._record(name, "processor", at, "ok", "", ledger)
+        return results
+
+    def _groups(
+        self, con: duckdb.DuckDBPyConnection, outputs: list[str], at: datetime
+    ) -> dict[tuple[Audience, bool], list[str]]:
+        groups: dict[tuple[Audience, bool], list[str]] = defaultdict(list)
+        for name in outputs:
+            state = output_state(con, self.graph.ids[name])
+            known = {*self.graph.feeds(name), *self.graph.allows(name)} <= set(state.cursor)
+            same = state.fingerprint == self.graph.fingerprint(name)
+            incremental = bool(state.as_of and state.as_of <= at and known and same)
+            groups[self.graph.audience(name), incremental].append(name)
+        return groups
+
+    def _group(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        audience: Audience,
+        names: list[str],
+        at: datetime,
+        now: dict[str, Position],
+        approved: bool,
+        *,
+        incremental: bool,
+    ) -> list[tuple[Evaluated, Trip | None]]:
+        states = {name: output_state(con, self.graph.ids[name]) for name in names}
+        span = self._span(states, at, now) if incremental else Span({}, now, at, at, expired_only=False)
+        sliced = incremental and touch(con, self.graph, names, span)
+        views = Views(
+            con, self.graph, audience, at, {name: p.moment for name, p in now.items()}, sliced=sliced
+        )
+        configured = approved_fingerprints(self.control)
+        done = []
+        try:
+            for name in names:
+                reconfigured = configured.get(name) == self.graph.fingerprint(name) != states[name].fingerprint
+                free = approved or reconfigured or span.approved or (sliced and span.expired_only)
+                done.append(self._one(con, views, name, states[name], at, now, free=free))
+        finally:
+            views.close()
+        accounts = {name: ledger for name, ledger in views.ledgers.items() if name in self.graph.processors}
+        self._processed.update(accounts)
+        return done
+
+    def _span(self, states: dict[str, State], at: datetime, now: dict[str, Position]) -> Span:
+        before: dict[str, Position] = {}
+        for name, state in states.items():
+            for source in {*self.graph.feeds(name), *self.graph.allows(name)}:
+                mine, other = state.cursor[source], before.get(source)
+                before[source] = (
+                    mine
+                    if other is None
+                    else Position(min(mine.commit, other.commit), min(mine.moment, other.moment))
+                )
+        clocks = [clock for name in states for clock in self.graph.clocks(name)]
+        before_at = min(state.as_of or at for state in states.values())
+        return Span(before, now, before_at, at, clocks=list(dict.fromkeys(clocks)))
+
+    def _one(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        views: Views,
+        name: str,
+        state: State,
+        at: datetime,
+        now: dict[str, Position],
+        *,
+        free: bool,
+    ) -> tuple[Evaluated, Trip | None]:
+        number = self.graph.ids[name]
+        published = published_table(number)
+        result = Evaluated(name, full=not views.sliced)
+        if views.sliced and not _count(con, "slice") and not _count(con, "hulls"):
+            self._advance(con, name, state, at, now, held=False)
+            return result, None
+        rows = views.output(name)
+        result.ledger = views.ledgers[name]
+        compare(con, rows.live, published, self.graph.outputs[name].shown(), sliced=views.sliced)
+        counts = {op: _count(con, f"difference WHERE op = {op}") for op in (ADDED, CHANGED, REMOVED)}
+        trip = None if free else self._trip(con, name, published, counts)
+        if trip:
+            con.execute(f"DELETE FROM difference WHERE op = {REMOVED if trip.what == guard.REMOVALS else ADDED}")
+            result.held, result.message = trip.count, trip.reason
+        decided = [*(views.node(other).name for other in self.graph.upstream(name)), *views.steps[name]]
+        self._apply(con, decided, number, state, at)
+        for op, label in ((ADDED, "added"), (CHANGED, "changed"), (REMOVED, "removed")):
+            loud = "loud AND" if op == CHANGED else ""
+            setattr(result, label, _count(con, f"difference WHERE {loud} op = {op}"))
+        self._advance(con, name, state, at, now, held=trip is not None)
+        return result, trip
+
+    def _trip(
+        self, con: duckdb.DuckDBPyConnection, name: str, published: str, counts: dict[int, int]
+    ) -> Trip | None:
+        settings = self.graph.outputs[name].settings.guard
+        found = guard.check_evaluation(settings, _count(con, published), counts[ADDED], counts[REMOVED])
+        if found is None:
+            return None
+        hold = open_hold(self.control, name)
+        if hold is not None and hold.approved_at:
+            return None
+        op = REMOVED if found[0] == guard.REMOVALS else ADDED
+        samples = con.execute(f"SELECT value FROM difference WHERE op = {op} ORDER BY value LIMIT 5").fetchall()
+        return Trip(*found, counts[op], [value for (value,) in samples])
+
+    def _apply(
+        self, con: duckdb.DuckDBPyConnection, decided: list[str], number: int, state: State, at: datetime
+    ) -> None:
+        """Write `difference` and its log; a removal is logged with the reason that a node gave for dropping it."""
+        published, logged = published_table(number), log_table(number)
+        given = " UNION ALL ".join(f"SELECT key, dropped FROM {name} WHERE dropped IS NOT NULL" for name in decided)
+        con.execute(
+            f"INSERT INTO {logged} SELECT ? + row_number() OVER (ORDER BY d.op, d.key), ?, d.op, d.key, d.type, d.value,"
+            " r.reason FROM difference d LEFT JOIN (SELECT key, min(dropped) AS reason FROM"
+            f" ({given}) SEMI JOIN (SELECT key FROM difference WHERE op = {REMOVED}) USING (key) GROUP BY key) r"
+            f" ON r.key = d.key AND d.op = {REMOVED} WHERE d.op <> {CHANGED} OR d.loud",
+            [state.seq, at],
+        )
+        con.execute(f"DELETE FROM {published} WHERE key IN (SELECT key FROM difference WHERE op <> {ADDED})")
+        con.execute(
+            f"INSERT INTO {published} ({', '.join(PUBLISHED)}) SELECT {VIEW_COLUMNS}, digest, shown,"
+            " coalesce(d.since, ?) FROM fresh JOIN difference d USING (key, type, value) ORDER BY kh",
+            [at],
+        )
+
+    def _advance(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        name: str,
+        state: State,
+        at: datetime,
+        now: dict[str, Position],
+        *,
+        held: bool,
+    ) -> None:
+        """Move the output's cursor on; a held output keeps it, so that what is held is looked at again."""
+        number = self.graph.ids[name]
+        own = {source: now[source] for source in {*self.graph.feeds(name), *self.graph.allows(name)}}
+        con.execute(
+            f"UPDATE output_state SET seq = coalesce((SELECT max(seq) FROM {log_table(number)}), seq) WHERE output = ?",
+            [number],
+        )
+        if held:
+            return
+        con.execute(
+            "UPDATE output_state SET cursor = ?, as_of = ?, fingerprint = ? WHERE output = ?",
+            [json.dumps(positions_json(own)), at, self.graph.fingerprint(name), number],
+        )
+
+    def _note_hold(self, name: str, trip: Trip | None, at: datetime) -> bool:
+        if trip is None:
+            end_hold(self.control, name, at, "the evaluation went through")
+            return False
+        values = {"what": trip.what, "reason": trip.reason, "count": trip.count, "samples": trip.samples, "seen": at}
+        return set_hold(self.control, name, "output", values, restart=False)
+
+    def _note(self, result: Evaluated, at: datetime) -> None:
+        if not (result.committed or result.held or result.full):
+            return
+        self._record(
+            result.output,
+            "output",
+            at,
+            "held" if result.held else "ok",
+            result.message,
+            result.ledger,
+            added=result.added,
+            changed=result.changed,
+            removed=result.removed,
+            held=result.held,
+        )
+        log.info(
+            "evaluated",
+            output=result.output,
+            full=result.full,
+            added=result.added,
+            changed=result.changed,
+            removed=result.removed,
+            held=result.held,
+        )
+
+
+    def _record(
+        self, name: str, sort: str, at: datetime, state: str, message: str, ledger: Ledger, **counts: int
+    ) -> None:
+        values = {"node": name, "sort": sort, "started": at, "finished": at, "state": state, "message": message}
+        record_run(self.control, {**values, **ledger.as_dict(), **counts})
+
+
+@dataclass(frozen=True)
+class Trip:
+    """Why an evaluation is held back, and what of it."""
+
+    what: str
+    reason: str
+    count: int
+    samples: list[str]
+
+
+def compare(
+    con: duckdb.DuckDBPyConnection, live: str, published: str, shown: list[str], *, sliced: bool
+) -> None:
+    """Compare fresh rows with what is published: fills `fresh` and `difference` (key, type, value, op, loud, since)."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT {VIEW_COLUMNS}, {digest_sql(_DIGESTED)} AS digest,"
+        f" {digest_sql(shown)} AS shown FROM {live}"
+    )
+    columns = ["key", "type", "value", "digest", "shown", "since"]
+    old = region(published, columns) if sliced else f"SELECT {', '.join(columns)} FROM {published}"
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE difference AS SELECT coalesce(f.key, p.key) AS key,"
+        " coalesce(f.type, p.type) AS type, coalesce(f.value, p.value) AS value,"
+        f" CASE WHEN p.key IS NULL THEN {ADDED} WHEN f.key IS NULL THEN {REMOVED} ELSE {CHANGED} END AS op,"
+        " f.shown IS DISTINCT FROM p.shown AS loud, p.since"
+        f" FROM fresh f FULL JOIN ({old}) p ON f.key = p.key"
+        " WHERE f.key IS NULL OR p.key IS NULL OR f.digest <> p.digest"
+    )
+
+
+def current_positions(con: duckdb.DuckDBPyConnection, graph: Graph, at: datetime) -> dict[str, Position]:
+    """Where every source is now; the clock of one that fails or is held stands still (inside a transaction)."""
+    con.execute(
+        "UPDATE source_state SET clock = ? WHERE failing_since IS NULL AND held_since IS NULL"
+        " AND (clock IS NULL OR clock < ?)",
+        [at, at],
+    )
+    rows = con.execute("SELECT source, commit_no, clock FROM source_state").fetchall()
+    by_id = {source: Position(commit, clock or at) for source, commit, clock in rows}
+    return {name: by_id.get(graph.ids[name], Position(0, at)) for name in graph.sources}
+
+
+def output_state(con: duckdb.DuckDBPyConnection, number: int) -> State:
+    """What the lake knows of an output."""
+    row = con.execute(
+        "SELECT cursor, as_of, seq, fingerprint FROM output_state WHERE output = ?", [number]
+    ).fetchone()
+    cursor, as_of, seq, fingerprint = row or (None, None, 0, None)
+    return State(positions(json.loads(cursor)) if cursor else {}, as_of, seq or 0, fingerprint)
+
+
+def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
+    row = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    return int(row[0]) if row else 0

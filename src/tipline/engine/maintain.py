@@ -1,0 +1,98 @@
+"""Upkeep: expired claims leave, stale sources are withdrawn, logs are pruned, published tables are kept sorted."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from tipline.engine.claims import expired_sql, withdraw
+from tipline.engine.graph import Graph
+from tipline.engine.times import literal
+from tipline.sources.ageing import expiries
+from tipline.sources.base import Source
+from tipline.store.control import DELIVERIES, Control
+from tipline.store.lake import Lake
+from tipline.store.records import prune, rows
+from tipline.store.schema import PUBLISHED, claims_table, log_table, published_table
+
+log = structlog.get_logger()
+# A published table whose unsorted tail is larger than this share is sorted again.
+RESORT_SHARE = 0.2
+
+
+def purge_expired(lake: Lake, source: Source, number: int, at: datetime) -> int:
+    """Take out claims that have expired for good (those still in a snapshot feed stay, inactive); returns how many."""
+    clock = _source_clock(lake, number, at)
+    expired = expired_sql(expiries(source.settings.expire), literal(at), literal(clock))
+    kept = "" if source.settings.mode == "append" else " AND left_at IS NOT NULL"
+    condition = f"{expired}{kept}"
+    with lake.reading() as con:
+        row = con.execute(f"SELECT count(*) FROM {claims_table(number)} WHERE {condition}").fetchone()
+    if not row or not row[0]:
+        return 0
+    with lake.writing() as con:
+        return withdraw(con, number, at, condition)
+
+
+def withdraw_stale(lake: Lake, source: Source, number: int, at: datetime) -> int:
+    """Withdraw a source that has failed for longer than it may; returns how many claims left."""
+    limit = source.settings.stale_after
+    if limit is None:
+        return 0
+    with lake.reading() as con:
+        row = con.execute("SELECT failing_since FROM source_state WHERE source = ?", [number]).fetchone()
+    if not row or row[0] is None or at - row[0] < limit:
+        return 0
+    with lake.writing() as con:
+        removed = withdraw(con, number, at, "TRUE", approved=True)
+        # The next good poll must bring everything again.
+        con.execute("UPDATE source_state SET cursor = NULL WHERE source = ?", [number])
+    if removed:
+        log.warning("stale source withdrawn", source=source.name, indicators=removed, failing_since=str(row[0]))
+    return removed
+
+
+def prune_history(lake: Lake, control: Control, graph: Graph, at: datetime, retention: timedelta) -> None:
+    """Drop logs and history from before the retention; what an output or delivery has yet to read is kept."""
+    before = at - retention
+    cursors = {row["output"]: row["cursor"] for row in rows(control, DELIVERIES)}
+    with lake.writing() as con:
+        con.execute("DELETE FROM claim_log WHERE stamp < ?", [before])
+        con.execute("DELETE FROM commits WHERE stamp < ?", [before])
+        for name in graph.outputs:
+            read = cursors.get(name)
+            limit = f" AND seq <= {int(read)}" if read is not None else ""
+            con.execute(f"DELETE FROM {log_table(graph.ids[name])} WHERE stamp < ?{limit}", [before])
+        retired = con.execute("SELECT sort, id FROM nodes WHERE retired < ?", [before]).fetchall()
+        for sort, node in retired:
+            lake.forget_node(con, sort, node)
+    prune(control, before)
+
+
+def sort_published(lake: Lake, graph: Graph, name: str) -> bool:
+    """Sort a published table again by its look-up hash if much of it came in later runs; returns whether it did."""
+    table = published_table(graph.ids[name])
+    with lake.writing() as con:
+        row = con.execute(
+            f"SELECT count(*), count(*) FILTER (kh < before) FROM (SELECT kh, lag(kh) OVER (ORDER BY rowid) AS before"
+            f" FROM {table})"
+        ).fetchone()
+        total, breaks = row or (0, 0)
+        if not breaks or breaks < RESORT_SHARE * total / 1000:
+            return False
+        con.execute(f"CREATE TEMP TABLE resorted AS SELECT * FROM {table} ORDER BY kh")
+        con.execute(f"DELETE FROM {table}")
+        con.execute(f"INSERT INTO {table} SELECT {', '.join(PUBLISHED)} FROM resorted ORDER BY kh")
+        con.execute("DROP TABLE resorted")
+    return True
+
+
+def _source_clock(lake: Lake, number: int, at: datetime) -> datetime:
+    with lake.reading() as con:
+        row = con.execute(
+            "SELECT failing_since IS NOT NULL OR held_since IS NOT NULL, clock FROM source_state WHERE source = ?",
+            [number],
+        ).fetchone()
+    paused, clock = row or (False, None)
+    return clock if paused and clock else at

@@ -1,0 +1,197 @@
+"""What people do: add and remove indicators by hand, allow values, release holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from tipline.engine.claims import compare, withdraw, write_changes
+from tipline.engine.core import Engine
+from tipline.engine.guard import WITHDRAWALS
+from tipline.engine.stage import stage
+from tipline.errors import TiplineError
+from tipline.model.keys import key
+from tipline.model.normalise import normalise_one
+from tipline.sources.base import Source
+from tipline.sources.local import Local
+from tipline.store.records import approve_hold, audit, open_holds
+from tipline.store.schema import claims_table
+
+
+class RequestError(TiplineError):
+    """What was asked for cannot be done."""
+
+    code = "request"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One indicator to add by hand."""
+
+    value: str
+    type: str | None = None
+    ttl: timedelta | None = None
+    comment: str | None = None
+    tlp: str | None = None
+    tags: tuple[str, ...] = ()
+    confidence: int | None = None
+
+
+class People:
+    """The hand-made changes; each is written to the audit log with who made it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def add(self, entries: list[Entry], *, source: str | None, team: str, user: str) -> dict[str, Any]:
+        """Add indicators; an entry of the same team and user is replaced.
+
+        Returns:
+            added, changed and refused entries, each refused one with its reason.
+        """
+        name = self._local(source, team)
+        account = self._write(name, entries, team, user)
+        self._audit("add", name, team, user, {"entries": [entry.value for entry in entries], **account})
+        return {"source": name, **account}
+
+    def remove(self, values: list[str], *, source: str | None, team: str, user: str, everyone: bool = False) -> dict[str, Any]:
+        """Remove entries of a team's user (or everybody's); other people's entries stay."""
+        name = self._local(source, team)
+        return self._take_out(name, values, team, user, everyone=everyone)
+
+    def allow(
+        self, value: str, *, reason: str, ttl: timedelta | None, team: str, user: str, type_: str | None = None
+    ) -> dict[str, Any]:
+        """Allow a value: from now on no output of the team carries it, nor what it covers."""
+        name = self.engine.configuration.team_allow(team)
+        account = self._write(name, [Entry(value, type=type_, ttl=ttl, comment=reason)], team, user)
+        if account["refused"]:
+            raise RequestError(f"{value!r} cannot be allowed: {account['refused'][0]['reason']}")
+        self._audit("allow", value, team, user, {"reason": reason, "ttl": str(ttl) if ttl else None})
+        return {"source": name, **account}
+
+    def disallow(self, value: str, *, team: str, user: str) -> dict[str, Any]:
+        """Take back what was allowed by hand, whoever of the team did it."""
+        return self._take_out(self.engine.configuration.team_allow(team), [value], team, user, everyone=True)
+
+    def holds(self) -> list[dict[str, Any]]:
+        """What guards keep back."""
+        return open_holds(self.engine.control)
+
+    def approve(self, node: str, *, user: str) -> dict[str, Any]:
+        """Release what a guard keeps back on a node.
+
+        Raises:
+            RequestError: nothing is held there.
+        """
+        engine = self.engine
+        hold = next((hold for hold in self.holds() if hold["node"] == node), None)
+        if hold is None:
+            held = ", ".join(other["node"] for other in self.holds()) or "nothing"
+            raise RequestError(f"nothing is held on {node}", fix=f"held: {held}")
+        now = engine.clock()
+        approve_hold(engine.control, hold["id"], user, now)
+        self._audit("approve", node, "default", user, {"what": hold["what"], "count": hold["count"]})
+        if hold["sort"] == "output":
+            results = engine.evaluate([node], approved=True)
+            return {"node": node, "what": hold["what"], "removed": results[0].removed, "added": results[0].added}
+        source = engine.graph.sources[node]
+        if hold["what"] == WITHDRAWALS:
+            removed = engine.poller.release(source, engine.graph.ids[node], now, f"approved by {user}")
+            engine.evaluate(engine.graph.downstream(node), approved=True)
+            return {"node": node, "what": hold["what"], "removed": removed, "added": 0}
+        result = engine.poll(node)
+        engine.evaluate(engine.graph.downstream(node), approved=True)
+        return {"node": node, "what": hold["what"], "removed": result.removed, "added": result.added}
+
+    def _local(self, source: str | None, team: str) -> str:
+        graph = self.engine.graph
+        builtin = set(self.engine.configuration.allow_lists)
+        locals_ = [
+            name
+            for name, kind in graph.sources.items()
+            if isinstance(kind, Local) and kind.settings.team == team and name not in builtin
+        ]
+        if source is not None:
+            kind = graph.sources.get(source)
+            if not isinstance(kind, Local):
+                raise RequestError(f"{source} is no local source", fix=f"local sources: {', '.join(locals_) or 'none'}")
+            return source
+        if not locals_:
+            raise RequestError("there is no local source to add to", fix="add one: {kind: local}, and read it in a node")
+        return locals_[0]
+
+    def _write(self, name: str, entries: list[Entry], team: str, user: str) -> dict[str, Any]:
+        engine = self.engine
+        now = engine.clock()
+        source: Source = engine.graph.sources[name]
+        number = engine.graph.ids[name]
+        frame = pl.DataFrame(
+            {
+                "value": [entry.value for entry in entries],
+                "type": [entry.type for entry in entries],
+                "record": [f"{team}/{user}" for _ in entries],
+                "confidence": [None if entry.confidence is None else str(entry.confidence) for entry in entries],
+                "tlp": [entry.tlp for entry in entries],
+                "tags": [list(entry.tags) for entry in entries],
+                "description": [entry.comment for entry in entries],
+                "valid_until": [(now + entry.ttl).isoformat() if entry.ttl else None for entry in entries],
+                "extra": [json.dumps({"team": team, "user": user}) for _ in entries],
+            },
+            schema_overrides={
+                "type": pl.String,
+                "confidence": pl.String,
+                "tlp": pl.String,
+                "tags": pl.List(pl.String),
+                "description": pl.String,
+                "valid_until": pl.String,
+            },
+        )
+        policy = source.settings.policy(allow_list=name in engine.configuration.allow_lists)
+        con = engine.lake.connection()
+        try:
+            ledger = stage(con, [frame], policy)
+            with engine.lake.writing(con):
+                compare(con, number, snapshot=False, refresh=False)
+                counts = write_changes(con, number, now, [], append=True)
+                con.execute("UPDATE source_state SET last_poll = ?, last_success = ? WHERE source = ?", [now, now, number])
+        finally:
+            con.close()
+        refused = [
+            {"value": sample["value"], "reason": sample["reason"]} for sample in ledger.samples
+        ]
+        return {"added": counts["added"], "changed": counts["changed"], "refused": refused, **ledger.as_dict()}
+
+    def _take_out(self, name: str, values: list[str], team: str, user: str, *, everyone: bool) -> dict[str, Any]:
+        engine = self.engine
+        number = engine.graph.ids[name]
+        policy = engine.graph.sources[name].settings.policy(allow_list=name in engine.configuration.allow_lists)
+        found = [normalise_one(value, None, policy) for value in values]
+        keys = [str(key(v.type, v.value)) for v in found if v.drop is None and v.type and v.value]
+        if not keys:
+            return {"source": name, "removed": 0, "left": []}
+        listed = ", ".join(f"'{key}'" for key in keys)
+        mine = "" if everyone else " AND record = " + _text(f"{team}/{user}")
+        now = engine.clock()
+        with engine.lake.writing() as con:
+            removed = withdraw(con, number, now, f"key IN ({listed}){mine}", approved=True)
+            left = con.execute(
+                f"SELECT value, record FROM {claims_table(number)} WHERE key IN ({listed}) ORDER BY value, record"
+            ).fetchall()
+        self._audit("remove", name, team, user, {"values": values, "removed": removed})
+        return {
+            "source": name,
+            "removed": removed,
+            "left": [{"value": value, "by": record} for value, record in left],
+        }
+
+    def _audit(self, action: str, subject: str, team: str, user: str, detail: dict[str, Any]) -> None:
+        audit(self.engine.control, self.engine.clock(), user, team, action, subject, detail)
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

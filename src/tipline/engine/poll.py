@@ -1,0 +1,288 @@
+"""One poll of one source: fetch, stage, guard, compare, commit; the account goes to the ledger."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import structlog
+
+from tipline.engine import guard
+from tipline.engine.claims import Difference, compare, withdraw, write_changes
+from tipline.engine.ledger import Ledger
+from tipline.engine.stage import stage
+from tipline.errors import TiplineError
+from tipline.sources.ageing import expiries
+from tipline.sources.base import Poll, PollContext, Source
+from tipline.store.control import Control
+from tipline.store.lake import Lake
+from tipline.store.records import end_hold, open_hold, record_run, set_hold
+from tipline.store.schema import ADDED, claims_table
+
+log = structlog.get_logger()
+
+
+@dataclass
+class PollResult:
+    """What a poll did."""
+
+    source: str
+    state: str  # ok, unchanged, held, failed
+    message: str = ""
+    ledger: Ledger = field(default_factory=Ledger)
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    held: int = 0
+    hold_started: bool = False
+    bytes: int = 0
+
+    @property
+    def committed(self) -> bool:
+        """Whether claims changed."""
+        return bool(self.added or self.changed or self.removed)
+
+
+@dataclass
+class Poller:
+    """Polls sources into the lake."""
+
+    lake: Lake
+    control: Control
+    spool: Path
+    base: Path = Path()
+
+    def poll(self, source: Source, number: int, at: datetime, *, allow_list: bool = False) -> PollResult:
+        """Poll once; a failure is a result, and leaves the claims as they are."""
+        spool = self.spool / f"{source.name}-{number}"
+        con = self.lake.connection()
+        try:
+            result = self._poll(con, source, number, at, spool, allow_list=allow_list)
+        except TiplineError as exc:
+            result = PollResult(source.name, "failed", str(exc))
+        except OSError as exc:
+            result = PollResult(source.name, "failed", f"{source.name}: {exc.strerror or exc}")
+        except duckdb.Error as exc:
+            result = PollResult(source.name, "failed", f"{source.name}: the store refused: {str(exc).splitlines()[0]}")
+        finally:
+            con.close()
+            shutil.rmtree(spool, ignore_errors=True)
+        self._note(result, source, number, at)
+        return result
+
+    def _poll(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        source: Source,
+        number: int,
+        at: datetime,
+        spool: Path,
+        *,
+        allow_list: bool,
+    ) -> PollResult:
+        settings = source.settings
+        spool.mkdir(parents=True, exist_ok=True)
+        poll = source.poll(self._context(source, number, at, spool))
+        for warning in poll.warnings:
+            log.warning("feed", source=source.name, message=warning)
+        if poll.unchanged:
+            return self._unchanged(source, number, at, poll)
+        ledger = stage(con, poll.frames, settings.policy(allow_list=allow_list))
+        result = PollResult(source.name, "ok", ledger=ledger, bytes=poll.bytes)
+        snapshot = settings.mode == "snapshot"
+        rules = expiries(settings.expire)
+        hold = open_hold(self.control, source.name)
+        with self.lake.writing(con):
+            refresh = not snapshot and any(rule.base == "last_seen" for rule in rules)
+            diff = compare(con, number, snapshot=snapshot, refresh=refresh)
+            trip = _trip(con, source, number, ledger, diff, hold, at, allow_list=allow_list) if snapshot else None
+            con.execute("DELETE FROM held WHERE source = ?", [number])
+            if trip:
+                result.state, result.message, result.held = "held", trip.reason, trip.count
+                _keep_back(con, number, trip.what)
+            counts = write_changes(con, number, at, rules, approved=bool(hold and not trip), append=not snapshot)
+            # Held additions are not in the claims, so the next poll must see the whole body again.
+            cursor = {} if trip and trip.what == guard.ADDITIONS else poll.cursor
+            self._advance(con, number, at, cursor, ledger, held=bool(trip))
+        result.added, result.changed, result.removed = counts["added"], counts["changed"], counts["removed"]
+        if trip:
+            result.hold_started = set_hold(self.control, source.name, "source", trip.values(at), restart=trip.restart)
+        elif hold:
+            end_hold(self.control, source.name, at, "released" if hold.approved_at else "the feed agrees again")
+        return result
+
+    def _unchanged(self, source: Source, number: int, at: datetime, poll: Poll) -> PollResult:
+        hold = open_hold(self.control, source.name)
+        ripe = hold is not None and hold.what == guard.WITHDRAWALS and (
+            hold.approved_at or at - hold.since >= source.settings.guard.release_after
+        )
+        if ripe:
+            removed = self.release(source, number, at, "what was held stayed the same")
+            return PollResult(source.name, "ok", "held withdrawals were released", removed=removed, bytes=poll.bytes)
+        with self.lake.writing() as con:
+            con.execute(
+                "UPDATE source_state SET last_poll = ?, last_success = ?, failing_since = NULL, message = ''"
+                " WHERE source = ?",
+                [at, at, number],
+            )
+        if hold is not None:
+            return PollResult(source.name, "held", hold.reason, held=hold.count, bytes=poll.bytes)
+        return PollResult(source.name, "unchanged", bytes=poll.bytes)
+
+    def release(self, source: Source, number: int, at: datetime, reason: str) -> int:
+        """Let held withdrawals go; returns how many claims left."""
+        with self.lake.writing() as con:
+            condition = f"(key, record) IN (SELECT (key, record) FROM held WHERE source = {number})"
+            removed = withdraw(con, number, at, condition, approved=True)
+            con.execute("DELETE FROM held WHERE source = ?", [number])
+            con.execute("UPDATE source_state SET held_since = NULL WHERE source = ?", [number])
+        end_hold(self.control, source.name, at, reason)
+        return removed
+
+    def _context(self, source: Source, number: int, at: datetime, spool: Path) -> PollContext:
+        return PollContext(spool=spool, cursor=self._cursor(number), as_of=at, feed=source.name, base=self.base)
+
+    def _cursor(self, number: int) -> dict[str, Any]:
+        with self.lake.reading() as con:
+            row = con.execute("SELECT cursor FROM source_state WHERE source = ?", [number]).fetchone()
+        return json.loads(row[0]) if row and row[0] else {}
+
+    def _advance(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        number: int,
+        at: datetime,
+        cursor: dict[str, Any],
+        ledger: Ledger,
+        *,
+        held: bool,
+    ) -> None:
+        share = ledger.accepted / ledger.read if ledger.read and not held else None
+        con.execute(
+            "UPDATE source_state SET cursor = ?, last_poll = ?, last_success = ?, failing_since = NULL, message = '',"
+            " held_since = CASE WHEN ? THEN coalesce(held_since, ?) END, accepted_share = coalesce(?, accepted_share)"
+            " WHERE source = ?",
+            [json.dumps(cursor), at, at, held, at, share, number],
+        )
+
+    def _note(self, result: PollResult, source: Source, number: int, at: datetime) -> None:
+        if result.state == "failed":
+            with self.lake.writing() as con:
+                con.execute(
+                    "UPDATE source_state SET last_poll = ?, failing_since = coalesce(failing_since, ?), message = ?"
+                    " WHERE source = ?",
+                    [at, at, result.message, number],
+                )
+        ledger = result.ledger
+        record_run(
+            self.control,
+            {
+                "node": source.name,
+                "sort": "source",
+                "started": at,
+                "finished": at,
+                "state": result.state,
+                "message": result.message,
+                "read": ledger.read,
+                "accepted": ledger.accepted,
+                "duplicate": ledger.duplicate,
+                "dropped": dict(ledger.dropped),
+                "samples": ledger.samples,
+                "added": result.added,
+                "changed": result.changed,
+                "removed": result.removed,
+                "held": result.held,
+                "bytes": result.bytes,
+            },
+        )
+        log.info(
+            "poll",
+            source=source.name,
+            state=result.state,
+            read=ledger.read,
+            accepted=ledger.accepted,
+            added=result.added,
+            changed=result.changed,
+            removed=result.removed,
+            held=result.held,
+            message=result.message,
+        )
+
+
+@dataclass(frozen=True)
+class Trip:
+    """Why a poll is held back, what of it, and whether that differs from what was held before."""
+
+    what: str
+    reason: str
+    count: int
+    samples: list[str]
+    restart: bool
+
+    def values(self, at: datetime) -> dict[str, Any]:
+        """For the holds table."""
+        return {"what": self.what, "reason": self.reason, "count": self.count, "samples": self.samples, "seen": at}
+
+
+def _trip(
+    con: duckdb.DuckDBPyConnection,
+    source: Source,
+    number: int,
+    ledger: Ledger,
+    diff: Difference,
+    hold: Any,
+    at: datetime,
+    *,
+    allow_list: bool,
+) -> Trip | None:
+    """What the guard holds back of this poll; None also when a person or time has released it."""
+    settings = source.settings.guard
+    row = con.execute("SELECT accepted_share FROM source_state WHERE source = ?", [number]).fetchone()
+    found = (
+        guard.check_allow_list(settings, diff)
+        if allow_list
+        else guard.check_poll(settings, ledger, diff, row[0] if row else None)
+    )
+    if found is None:
+        return None
+    what, reason = found
+    count = diff.missing if what == guard.WITHDRAWALS else diff.added
+    agrees = hold is not None and hold.what == what and _agreement(con, number, hold, count) >= settings.agreement
+    if agrees and (hold.approved_at or at - hold.since >= settings.release_after):
+        return None
+    return Trip(what, reason, count, _samples(con, number, what), restart=not agrees)
+
+
+def _keep_back(con: duckdb.DuckDBPyConnection, number: int, what: str) -> None:
+    if what == guard.WITHDRAWALS:
+        con.execute("INSERT INTO held SELECT ?, key, record FROM missing", [number])
+        con.execute("DELETE FROM missing")
+    else:
+        con.execute(f"DELETE FROM change WHERE op = {ADDED}")
+
+
+def _samples(con: duckdb.DuckDBPyConnection, number: int, what: str) -> list[str]:
+    rows = (
+        f"missing JOIN {claims_table(number)} USING (key, record)"
+        if what == guard.WITHDRAWALS
+        else f"change JOIN incoming USING (key, record) WHERE op = {ADDED}"
+    )
+    return [value for (value,) in con.execute(f"SELECT value FROM {rows} ORDER BY value LIMIT 5").fetchall()]
+
+
+def _agreement(con: duckdb.DuckDBPyConnection, number: int, hold: Any, count: int) -> float:
+    """How alike what is held now is to what was held: shared over all (by number where rows are not kept)."""
+    if hold.what != guard.WITHDRAWALS:
+        return float(min(count, hold.count) / max(count, hold.count, 1))
+    row = con.execute(
+        f"WITH b AS (SELECT key, record FROM held WHERE source = {number})"
+        " SELECT (SELECT count(*) FROM b SEMI JOIN missing USING (key, record)),"
+        " (SELECT count(*) FROM (FROM b UNION SELECT key, record FROM missing))"
+    ).fetchone()
+    shared, total = row or (0, 0)
+    return float(shared / total) if total else 1.0

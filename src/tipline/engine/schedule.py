@@ -1,0 +1,173 @@
+"""Runs the engine: sources when they are due, outputs after them, deliveries behind those, upkeep in between."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from tipline.engine.alerts import Alerts
+from tipline.engine.conditions import conditions
+from tipline.engine.core import Engine
+from tipline.engine.deliveries import Deliveries
+from tipline.engine.evaluate import Evaluated
+from tipline.engine.listfiles import write_files
+from tipline.engine.maintain import prune_history, sort_published
+from tipline.engine.poll import PollResult
+from tipline.errors import TiplineError
+
+log = structlog.get_logger()
+
+_STEP = 1.0  # seconds between looks at the clock
+_TICK = timedelta(seconds=30)  # how often time alone is looked at
+_ALERTS = timedelta(seconds=15)
+_UPKEEP = timedelta(hours=1)
+_RETRY = timedelta(minutes=5)  # a failing source is tried again after this, or sooner if it is polled more often
+_WORKERS = 4
+
+
+@dataclass
+class Round:
+    """What one full round did."""
+
+    polls: list[PollResult] = field(default_factory=list)
+    evaluated: list[Evaluated] = field(default_factory=list)
+    deliveries: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything went wrong."""
+        return any(poll.state == "failed" for poll in self.polls) or any(
+            report.get("state") == "failing" for report in self.deliveries.values()
+        )
+
+
+class Scheduler:
+    """Drives one engine; `start` runs it in threads, `run_once` does one round and returns."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.deliveries = Deliveries(engine)
+        settings = engine.configuration.settings
+        self.alerts = Alerts(engine.control, list(settings.alerts), settings.instance)
+        self.error: str | None = None
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._asked: set[str] = set()
+        self._running: dict[str, Future[None]] = {}
+        self._thread: threading.Thread | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._last: dict[str, datetime] = {}
+
+    def start(self) -> None:
+        """Run until `stop`."""
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="poll")
+        self._thread = threading.Thread(target=self._loop, name="schedule", daemon=True)
+        self._thread.start()
+        self.deliveries.start()
+
+    def stop(self) -> None:
+        """Stop at the next safe point; whatever was not finished goes on at the next start."""
+        self._stop.set()
+        self._wake.set()
+        self.deliveries.stop()
+        if self._thread:
+            self._thread.join()
+        if self._pool:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's thread runs."""
+        return self._thread is not None and self._thread.is_alive() and self.error is None
+
+    def wake(self, source: str | None = None) -> None:
+        """Look again now; a source that is named is polled at once."""
+        if source:
+            self._asked.add(source)
+        self._wake.set()
+
+    def changed(self, outputs: list[str], *, approved: bool = False) -> list[Evaluated]:
+        """Evaluate outputs after a change by hand, and get their deliveries going."""
+        return self._evaluate(outputs, approved=approved)
+
+    def run_once(self) -> Round:
+        """Poll every source, evaluate every output, deliver until nothing is left to do."""
+        result = Round()
+        names = [name for name, source in self.engine.graph.sources.items() if source.settings.enabled]
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="poll") as pool:
+            result.polls = list(pool.map(self.engine.poll, names))
+        self.engine.tick()
+        result.evaluated = self._evaluate(list(self.engine.graph.outputs))
+        result.deliveries = self.deliveries.drain()
+        self._tell()
+        return result
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._step()
+            except TiplineError as exc:
+                log.error("engine", error=str(exc))
+            self._wake.wait(_STEP)
+            self._wake.clear()
+
+    def _step(self) -> None:
+        now = self.engine.clock()
+        for name in self._due(now):
+            if name not in self._running and self._pool is not None:
+                self._running[name] = self._pool.submit(self._poll, name)
+        self._running = {name: future for name, future in self._running.items() if not future.done()}
+        if self._every("tick", _TICK, now):
+            self.engine.tick()
+            self._evaluate(list(self.engine.graph.outputs))
+        if self._every("alerts", _ALERTS, now):
+            self._tell()
+        if self._every("upkeep", _UPKEEP, now):
+            retention = self.engine.configuration.settings.store.retention
+            prune_history(self.engine.lake, self.engine.control, self.engine.graph, now, retention)
+            for name in self.engine.graph.outputs:
+                sort_published(self.engine.lake, self.engine.graph, name)
+
+    def _every(self, what: str, period: timedelta, now: datetime) -> bool:
+        last = self._last.get(what)
+        if last is not None and timedelta() <= now - last < period:
+            return False
+        self._last[what] = now
+        return True
+
+    def _due(self, now: datetime) -> list[str]:
+        asked, self._asked = self._asked, set()
+        with self.engine.lake.reading() as con:
+            rows = con.execute("SELECT source, last_poll, failing_since FROM source_state").fetchall()
+        states = {number: (last, failing) for number, last, failing in rows}
+        due = []
+        for name, source in self.engine.graph.sources.items():
+            last, failing = states.get(self.engine.graph.ids[name], (None, None))
+            period = min(source.settings.every, _RETRY) if failing else source.settings.every
+            if source.settings.enabled and (name in asked or last is None or last + period <= now):
+                due.append(name)
+        return due
+
+    def _poll(self, name: str) -> None:
+        try:
+            result = self.engine.poll(name)
+            if result.committed or result.held:
+                self._evaluate(self.engine.graph.downstream(name))
+        except TiplineError as exc:
+            log.error("poll", source=name, error=str(exc))
+
+    def _evaluate(self, outputs: list[str], *, approved: bool = False) -> list[Evaluated]:
+        results = self.engine.evaluate(outputs, approved=approved)
+        changed = [result.output for result in results if result.committed or result.full]
+        for name in changed:
+            write_files(self.engine, name)
+        self.deliveries.wake([result.output for result in results if result.committed])
+        return results
+
+    def _tell(self) -> None:
+        self.alerts.update(conditions(self.engine), self.engine.clock())

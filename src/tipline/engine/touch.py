@@ -1,0 +1,198 @@
+"""What changed since an output was last evaluated, and how far that reaches: fills the tables `slice` and `hulls`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from tipline.engine.graph import Graph
+from tipline.engine.times import literal
+from tipline.processors.allowsql import matched_by
+from tipline.processors.expression import Clock
+from tipline.processors.iptext import family
+from tipline.processors.rangesql import islands, within
+from tipline.sources.ageing import expiries
+from tipline.store.schema import VIEW, claims_table
+
+_ENTRY = "key, type, value, lo, up, rhost"
+_TOUCHED = "key UUID, type VARCHAR, lo UUID, up UUID"
+# An evaluation in full costs less than a slice of this share of the claims.
+FULL_SHARE = 0.3
+_IPS = "type IN ('ipv4', 'ipv6')"
+
+
+@dataclass
+class Position:
+    """How far an output has come with one source: its commit, and the source's clock at that evaluation."""
+
+    commit: int
+    moment: datetime
+
+
+@dataclass
+class Span:
+    """From where to where a group of outputs must come, by source."""
+
+    before: dict[str, Position]
+    now: dict[str, Position]
+    before_at: datetime
+    at: datetime
+    approved: bool = False
+    expired_only: bool = True
+    clocks: list[Clock] = field(default_factory=list)
+
+
+def touch(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], span: Span) -> bool:
+    """Fill `slice` (keys to evaluate) and `hulls` (address intervals whose published rows are compared).
+
+    Returns:
+        False if so much is touched, or the logs do not reach back, that the outputs must be evaluated in full.
+    """
+    con.execute(f"CREATE OR REPLACE TEMP TABLE touched ({_TOUCHED})")
+    con.execute("CREATE OR REPLACE TEMP TABLE hulls (family UTINYINT, lo UUID, up UUID)")
+    feeds = sorted({source for name in outputs for source in graph.feeds(name)})
+    allows = sorted({source for name in outputs for source in graph.allows(name)})
+    for source in sorted({*feeds, *allows}):
+        if not _log_reaches(con, graph, source, span):
+            return False
+    for source in feeds:
+        _by_log(con, graph, source, span)
+        _by_time(con, graph, source, span)
+    _by_allow_lists(con, graph, allows, feeds, span)
+    if any(graph.reach(name) == "all" for name in outputs) and _count(con, "touched"):
+        return False
+    if any(graph.reach(name) != "key" for name in outputs):
+        _islands(con, graph, feeds, touching=any(graph.touching(name) for name in outputs))
+    con.execute("CREATE OR REPLACE TEMP TABLE slice AS SELECT DISTINCT key FROM touched")
+    total = sum(_count(con, claims_table(graph.ids[source])) for source in feeds)
+    return _count(con, "slice") <= max(FULL_SHARE * total, 1000)
+
+
+def _log_reaches(con: duckdb.DuckDBPyConnection, graph: Graph, source: str, span: Span) -> bool:
+    """Whether every commit since then is in the log, row by row; notes whether one of them was approved."""
+    before, now = span.before[source].commit, span.now[source].commit
+    if before == now:
+        return True
+    rows = con.execute(
+        "SELECT count(*), coalesce(bool_or(bulk), FALSE), coalesce(bool_or(approved), FALSE) FROM commits"
+        " WHERE source = ? AND commit_no > ? AND commit_no <= ?",
+        [graph.ids[source], before, now],
+    ).fetchone()
+    found, bulk, approved = rows or (0, True, False)
+    span.approved = span.approved or approved
+    span.expired_only = False
+    return bool(found == now - before and not bulk)
+
+
+def _by_log(con: duckdb.DuckDBPyConnection, graph: Graph, source: str, span: Span) -> None:
+    con.execute(
+        "INSERT INTO touched SELECT DISTINCT key, type, lo, up FROM claim_log"
+        " WHERE source = ? AND commit_no > ? AND commit_no <= ?",
+        [graph.ids[source], span.before[source].commit, span.now[source].commit],
+    )
+
+
+def _by_time(con: duckdb.DuckDBPyConnection, graph: Graph, source: str, span: Span) -> None:
+    tests = _time_tests(graph, source, span)
+    if tests:
+        con.execute(
+            f"INSERT INTO touched SELECT key, type, lo, up FROM {claims_table(graph.ids[source])}"
+            f" WHERE {' OR '.join(tests)}"
+        )
+
+
+def _time_tests(graph: Graph, source: str, span: Span) -> list[str]:
+    """Conditions on a source's claims: a moment that matters has passed since the last evaluation."""
+    tests = []
+    if span.at > span.before_at:
+        window = f"> {literal(span.before_at)} AND {{0}} <= {literal(span.at)}"
+        tests.append(_passed("valid_until", window))
+        for clock in span.clocks:
+            moment = f"({clock.column} + INTERVAL {int(clock.offset.total_seconds())} SECONDS)"
+            tests.append(_passed(moment, window))
+    before, now = span.before[source].moment, span.now[source].moment
+    if now > before:
+        window = f"> {literal(before)} AND {{0}} <= {literal(now)}"
+        rules = expiries(graph.sources[source].settings.expire)
+        tests += [_passed(rule.moment_sql(), window) for rule in rules]
+    return tests
+
+
+def _passed(moment: str, window: str) -> str:
+    return f"({moment} {window.format(moment)})"
+
+
+def _by_allow_lists(
+    con: duckdb.DuckDBPyConnection, graph: Graph, allows: list[str], feeds: list[str], span: Span
+) -> None:
+    """Claims that an added, changed, removed or expired allow entry matches."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE changed_entries AS SELECT {_ENTRY}, [''] AS sources, NULL::VARCHAR AS dropped"
+        " FROM claim_log WHERE FALSE"
+    )
+    for source in allows:
+        into = f"INSERT INTO changed_entries SELECT DISTINCT {_ENTRY}, [''], NULL FROM"
+        con.execute(
+            f"{into} claim_log WHERE source = ? AND commit_no > ? AND commit_no <= ?",
+            [graph.ids[source], span.before[source].commit, span.now[source].commit],
+        )
+        tests = _time_tests(graph, source, span)
+        if tests:
+            con.execute(f"{into} {claims_table(graph.ids[source])} WHERE {' OR '.join(tests)}")
+    if not _count(con, "changed_entries"):
+        return
+    for source in feeds:
+        table = claims_table(graph.ids[source])
+        con.execute(
+            f"INSERT INTO touched SELECT c.key, c.type, c.lo, c.up FROM {table} c"
+            f" SEMI JOIN ({matched_by(table, 'changed_entries')}) m ON m.key = c.key"
+        )
+    con.execute(
+        f"INSERT INTO touched SELECT key, type, lo, up FROM changed_entries WHERE {_IPS} AND lo IS NOT NULL"
+    )
+
+
+def _islands(con: duckdb.DuckDBPyConnection, graph: Graph, feeds: list[str], *, touching: bool) -> None:
+    """Widen `touched` to the islands of addresses around it, and note their hulls."""
+    if not _count(con, f"touched WHERE {_IPS} AND lo IS NOT NULL"):
+        return
+    every = " UNION ALL ".join(
+        f"SELECT {family()} AS family, key, type, lo, up, value FROM {claims_table(graph.ids[name])}"
+        f" WHERE {_IPS} AND lo IS NOT NULL"
+        for name in feeds
+    )
+    con.execute(f"CREATE OR REPLACE TEMP VIEW addresses AS {every}")
+    # Single addresses make no islands unless neighbours are merged: only networks and ranges reach further.
+    wide = "" if touching else " WHERE contains(value, '/') OR contains(value, '-')"
+    seeds = f"(SELECT {family()} AS family, lo, up FROM touched WHERE {_IPS} AND lo IS NOT NULL)"
+    con.execute(f"INSERT INTO hulls {islands(f'(SELECT * FROM addresses{wide})', seeds, touching=touching)}")
+    con.execute(f"INSERT INTO touched SELECT key, type, lo, up FROM ({within('hulls', 'addresses')})")
+
+
+def region(published: str, columns: Iterable[str] = VIEW) -> str:
+    """SQL: the published rows that an evaluation of `slice` and `hulls` decides on."""
+    names = ", ".join(f"p.{c}" for c in columns)
+    addresses = f"(SELECT * FROM {published} WHERE {_IPS} AND lo IS NOT NULL)"
+    return (
+        f"SELECT {names} FROM {published} p WHERE p.key IN (SELECT key FROM slice)"
+        f" UNION SELECT {names} FROM ({within('hulls', addresses)}) p"
+    )
+
+
+def positions(rows: dict[str, Any]) -> dict[str, Position]:
+    """Positions as stored with an output (JSON) -> by source."""
+    return {name: Position(entry["commit"], datetime.fromisoformat(entry["moment"])) for name, entry in rows.items()}
+
+
+def positions_json(found: dict[str, Position]) -> dict[str, Any]:
+    """Positions for storing with an output."""
+    return {name: {"commit": p.commit, "moment": p.moment.isoformat()} for name, p in found.items()}
+
+
+def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
+    row = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    return int(row[0]) if row else 0

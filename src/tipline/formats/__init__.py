@@ -1,0 +1,1 @@
+"""Formats: text files to raw claim frames (String columns named after claim attributes), in batches."""

@@ -1,0 +1,203 @@
+"""The lines format: one indicator a line, hosts files, and lines that a regular expression takes apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+from pydantic import Field, field_validator, model_validator
+
+from tipline.formats.base import (
+    ATTRIBUTES,
+    BAD_ROW,
+    TEXT_LIMIT,
+    Context,
+    Prefixes,
+    TextSettings,
+    line_blocks,
+    nearest,
+    open_text,
+    slices,
+)
+
+# A URL ends at white space only, since commas, semicolons and # belong to URLs; all else also at those.
+_FIRST_WORD = r"^([^\s,;#/]*://\S*[^\s,;#]|[^\s,;#/:]*[A-Za-z][^\s,;#/:]*(?::\d+)?/\S*[^\s,;#]|[^\s,;#]+)"
+_ADDRESS = r"^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.%\w]*)$"
+_HOSTS_COMMENT = r"#.*$"
+_LOCAL_NAMES = (
+    "localhost", "localhost.localdomain", "local", "broadcasthost", "ip6-localhost", "ip6-loopback",
+    "ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts", "localhost4",
+    "localhost6", "localhost4.localdomain4", "localhost6.localdomain6",
+)  # fmt: skip
+_RANGE = {"start", "end"}
+_EXTRA = "extra_"
+
+
+class LinesSettings(TextSettings):
+    """How a list is read."""
+
+    take: Literal["first", "line"] = Field(
+        default="first",
+        description="first: up to white space, comma, semicolon or # (a URL: white space); line: all of it.",
+    )
+    comments: Prefixes = Field(
+        default=["#", ";", "//"],
+        description="A line that begins with one of these is skipped; behind white space it ends the line.",
+    )
+    pattern: str | None = Field(
+        default=None,
+        description=(
+            "Regular expression (no look-around) with named groups: value (or start and end of a "
+            "range), type, confidence, ...; extra_NAME is kept as NAME. Lines without a match are bad rows."
+        ),
+    )
+    hosts: bool = Field(
+        default=False,
+        description="A hosts file: an address, then names; the names are taken, not the address.",
+    )
+    ignore: Prefixes = Field(
+        default_factory=list,
+        description="Lines in which one of these regular expressions is found are skipped.",
+    )
+    skip_rows: int = Field(default=0, ge=0, description="Lines to skip at the top.")
+
+    @field_validator("ignore")
+    @classmethod
+    def _ignores_compile(cls, value: list[str]) -> list[str]:
+        for pattern in value:
+            _groups(pattern)
+        return value
+
+    @field_validator("comments")
+    @classmethod
+    def _no_empty_prefix(cls, value: list[str]) -> list[str]:
+        if "" in value:
+            raise ValueError("an empty comment prefix would skip every line")
+        return value
+
+    @model_validator(mode="after")
+    def _pattern_names_fields(self) -> LinesSettings:
+        if self.pattern is None:
+            return self
+        if self.hosts:
+            raise ValueError("hosts and pattern exclude each other")
+        names = {name for name in _groups(self.pattern) if not name.isdigit()}
+        known = {"value", *ATTRIBUTES, *_RANGE}
+        for name in sorted(names - known):
+            if not name.startswith(_EXTRA):
+                hint = nearest(name, known) or f"call it {_EXTRA}{name} to keep it in `extra`"
+                raise ValueError(f"pattern: {name!r} is not a field; {hint}")
+        if "value" not in names and not names >= _RANGE:
+            raise ValueError("pattern: no group named value, such as (?P<value>\\S+), and no start and end")
+        return self
+
+
+def _groups(pattern: str) -> list[str]:
+    """Names of a pattern's groups.
+
+    Raises:
+        ValueError: not a regular expression of Rust's `regex` (no look-around, no back-references).
+    """
+    try:
+        kind = pl.Series([""]).str.extract_groups(pattern).dtype
+    except pl.exceptions.ComputeError as error:
+        reason = str(error).strip().splitlines()[-1].removeprefix("error: ")
+        raise ValueError(f"{pattern!r} is not a regular expression without look-around: {reason}") from error
+    return [field.name for field in kind.fields] if isinstance(kind, pl.Struct) else []
+
+
+def read(path: Path, settings: LinesSettings, ctx: Context) -> Iterator[pl.DataFrame]:
+    """Raw frames of a list, at most 100,000 rows each; memory does not grow with the file.
+
+    Args:
+        path: UTF-8 text (see `decode`), with or without a byte-order mark.
+        settings: of the source.
+        ctx: feed's name, and where warnings go.
+
+    Raises:
+        FormatError: a web page, or a line of over 16 MiB.
+    """
+    with open_text(path, settings, ctx) as stream:
+        for _ in range(settings.skip_rows):
+            stream.readline()
+        for block in line_blocks(stream, ctx):
+            lines = pl.read_lines(BytesIO(block), name="line")
+            yield from slices(_raw(_wanted(lines, settings), settings))
+
+
+def _wanted(lines: pl.DataFrame, settings: LinesSettings) -> pl.DataFrame:
+    """Lines that are neither blank, nor comments, nor ignored; trimmed."""
+    line = pl.col("line")
+    keep = line != ""
+    for prefix in settings.comments:
+        keep &= ~line.str.starts_with(prefix)
+    for pattern in settings.ignore:
+        keep &= ~line.str.contains(pattern)
+    return lines.select(line.str.strip_chars("\ufeff").str.strip_chars()).filter(keep)
+
+
+def _raw(lines: pl.DataFrame, settings: LinesSettings) -> pl.DataFrame:
+    if settings.hosts:
+        return _hosts(lines)
+    if settings.pattern is not None:
+        return _matched(lines, settings.pattern)
+    if settings.take == "first":
+        several = lines.select(pl.col("line").str.contains(r"[\s,;#]").any()).item()
+        value = pl.col("line").str.extract(_FIRST_WORD) if several else pl.col("line")
+    else:
+        value = _without_inline_comment(settings.comments)
+    return _or_bad(lines.with_columns(value=value))
+
+
+def _without_inline_comment(prefixes: list[str]) -> pl.Expr:
+    line = pl.col("line")
+    if not prefixes:
+        return line
+    choice = "|".join(re.escape(prefix) for prefix in prefixes)
+    return line.str.replace(rf"\s+(?:{choice}).*$", "")
+
+
+def _or_bad(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows without a value become bad rows with the line's text."""
+    lost = pl.col("value").is_null() | (pl.col("value") == "")
+    if not frame.select(lost.any()).item():
+        return frame.drop("line")
+    return frame.with_columns(
+        value=pl.when(lost).then(pl.col("line").str.slice(0, TEXT_LIMIT)).otherwise("value"),
+        drop=pl.when(lost).then(pl.lit(BAD_ROW)),
+    ).drop("line")
+
+
+def _hosts(lines: pl.DataFrame) -> pl.DataFrame:
+    words = pl.col("line").str.replace(_HOSTS_COMMENT, "").str.extract_all(r"\S+")
+    frame = lines.with_columns(words=words).filter(pl.col("words").list.len() > 0)
+    is_entry = (pl.col("words").list.len() > 1) & pl.col("words").list.first().str.contains(_ADDRESS)
+    names = (
+        frame.filter(is_entry)
+        .select(value=pl.col("words").list.slice(1))
+        .explode("value")
+        .filter(
+            ~pl.col("value").str.to_lowercase().is_in(_LOCAL_NAMES) & ~pl.col("value").str.contains(_ADDRESS)
+        )
+        .with_columns(type=pl.lit("domain"))
+    )
+    bad = frame.filter(~is_entry).select(value=pl.col("line").str.slice(0, TEXT_LIMIT), drop=pl.lit(BAD_ROW))
+    return pl.concat([names, bad], how="diagonal") if bad.height else names
+
+
+def _matched(lines: pl.DataFrame, pattern: str) -> pl.DataFrame:
+    groups = lines.select("line", pl.col("line").str.extract_groups(pattern).alias("_groups")).unnest(
+        "_groups"
+    )
+    names = [name for name in _groups(pattern) if not name.isdigit()]
+    columns = [pl.col(name) for name in names if name in ("value", *ATTRIBUTES)]
+    if "value" not in names:
+        columns.append((pl.col("start") + "-" + pl.col("end")).alias("value"))
+    extra = [pl.col(name).alias(name.removeprefix(_EXTRA)) for name in names if name.startswith(_EXTRA)]
+    if extra:
+        columns.append(pl.struct(extra).struct.json_encode().alias("extra"))
+    return _or_bad(groups.select("line", *columns))

@@ -1,0 +1,1 @@
+"""Ready-made settings and lists that ship with tipline."""

@@ -1,0 +1,43 @@
+"""Why a row is dropped: one table of codes and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+#: Reason code to a sentence for people. Formats and processors may add rows with these codes only.
+DROP_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "empty": "the value is empty",
+        "too-long": "the value is longer than the source's max_value_length",
+        "unknown-type": "the value looks like no kind of indicator; set the source's type if it is one",
+        "unsupported-type": "the source's type word names nothing that tipline holds",
+        "unwanted-type": "the source's settings leave this type out",
+        "bad-ipv4": "not an IPv4 address (four numbers 0 to 255 without leading zeros)",
+        "bad-ipv6": "not an IPv6 address",
+        "bad-cidr": "not a network: a full address, a slash and a prefix length",
+        "bad-range": "not an address range: two full addresses of one family, the lower first",
+        "not-routable": "private, loopback, link-local, multicast, reserved or documentation address, "
+        "or a network that overlaps such addresses",
+        "too-wide": "wider than an IPv4 /8 or an IPv6 /16",
+        "bad-domain": "not a host name that DNS can hold",
+        "unknown-tld": "the last label is no top-level domain",
+        "public-suffix": "a public suffix such as co.uk, under which unrelated people register names",
+        "wildcard": "a wildcard stands for many names; set allow_wildcards to take the name itself",
+        "bad-url": "not a URL with a scheme tipline knows and a host",
+        "path-only": "a path without a host",
+        "truncated": "cut by its source: it ends in an ellipsis",
+        "placeholder": "holds a placeholder such as [e-mail address], so it is a template, not a value",
+        "regular-expression": "a regular expression, not a value",
+        "several-values": "one cell holds several values; split it in the source's settings",
+        "malformed": "still defanged after ten rounds of refanging",
+        "bad-hash": "wrong length or alphabet for this hash",
+        "bad-email": "not an e-mail address",
+        "not-a-file-path": "a command line or a pattern, not a file path",
+        "not-a-file-name": "a path or a pattern, not a file name",
+        "bad-registry-key": "does not start with a registry hive",
+        "bad-asn": "not an autonomous system number (1 to 4294967295)",
+        "bad-cve": "not a CVE identifier (CVE-YYYY-NNNN)",
+        "bad-text": "holds control characters",
+    }
+)

@@ -1,0 +1,96 @@
+"""Files: the same text as a list, written whole after each change for programs on this machine or a share."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from tipline.kinds import Names, NodeSettings
+from tipline.outputs.base import Output, OutputSettings
+from tipline.outputs.render.dialect import (
+    FORMULAS_HELP,
+    MAX_FIELDS,
+    Dialect,
+    Format,
+    Formulas,
+    dialect,
+    parse_field,
+)
+from tipline.outputs.render.fields import columns
+
+
+class FileSettings(OutputSettings):
+    """Settings of `file`."""
+
+    path: str = Field(
+        min_length=1,
+        description="The file: a path inside the data directory, where folders are made, or an absolute one.",
+    )
+    format: Format = Field(default="plain", description="plain (one value a line), csv or json.")
+    fields: Names = Field(
+        default_factory=list,
+        max_length=MAX_FIELDS,
+        description="csv and json: the fields, as field or field|column; none: the format's usual ones.",
+    )
+    tr: bool = Field(default=False, description="Write address ranges as minimal CIDRs.")
+    header: bool = Field(default=True, description="csv: whether the first line names the columns.")
+    formulas: Formulas = Field(
+        default="escape",
+        description=FORMULAS_HELP,
+    )
+    mode: str = Field(
+        default="0644", pattern=r"^0?[0-7]{3}$", description="The file's permissions, octal, in quotes."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _names_a_file(cls, text: str) -> str:
+        if "\0" in text or text.endswith("/") or PurePath(text).name in {"", ".", ".."}:
+            raise ValueError("path must name a file")
+        if ".." in PurePath(text).parts:
+            raise ValueError("path must not contain ..; write the folder itself")
+        return text
+
+    @field_validator("fields")
+    @classmethod
+    def _are_fields(cls, texts: list[str]) -> list[str]:
+        for text in texts:
+            parse_field(text)
+        return texts
+
+
+class FileKind(Output):
+    """Writes indicators to a file: plain lines, CSV or JSON."""
+
+    kind: ClassVar[str] = "file"
+    Settings: ClassVar[type[NodeSettings]] = FileSettings
+    settings: FileSettings
+    example: ClassVar[str] = """\
+kind: file
+inputs: inbound
+path: lists/block.txt
+tr: true
+"""
+
+    def shown(self) -> list[str]:
+        """The columns that the file's fields read."""
+        if self.settings.format == "json" and not self.settings.fields:
+            return super().shown()
+        fields = [] if self.settings.format == "plain" else [field for field, _ in self.dialect().fields]
+        return sorted({"type", "value", *columns(fields)})
+
+    def dialect(self) -> Dialect:
+        """How the file is written."""
+        s = self.settings
+        fields = tuple(parse_field(text) for text in s.fields)
+        return dialect(s.format, fields, cidrs=s.tr, header=s.header, formulas=s.formulas)
+
+    def path(self, data: Path) -> Path:
+        """Where the file is, given the data directory."""
+        return data / Path(self.settings.path).expanduser()
+
+    def permissions(self) -> int:
+        """The file's permission bits."""
+        return int(self.settings.mode, 8)

@@ -1,0 +1,1 @@
+"""Processor kinds: one module a kind, each turning the views of its inputs into a query."""

@@ -1,0 +1,46 @@
+"""Merges the claims of its inputs, one row per indicator, and takes out what its allow-lists hold."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from tipline.kinds import Names, NodeSettings
+from tipline.processors.allowsql import allow
+from tipline.processors.base import Processor, ProcessorSettings, Query, Reach, union
+from tipline.processors.merge import merged
+
+
+class AggregateSettings(ProcessorSettings):
+    """Settings of `aggregate`."""
+
+    allow: Names = Field(default_factory=list, description="Allow-list sources: what they hold is taken out.")
+    confidence: Literal["max", "mean", "noisy-or"] = Field(
+        default="max", description="How the confidence of several claims becomes one."
+    )
+    urls: Literal["host-only", "all"] = Field(
+        default="host-only", description="Whether an allowed domain also takes out URLs that have a path."
+    )
+
+
+class Aggregate(Processor):
+    """Merges claims on the same indicator and applies allow-lists."""
+
+    kind: ClassVar[str] = "aggregate"
+    Settings: ClassVar[type[NodeSettings]] = AggregateSettings
+    reach: ClassVar[Reach] = "key"
+    unique: ClassVar[bool | None] = True
+    settings: AggregateSettings
+    example: ClassVar[str] = """\
+kind: aggregate
+inputs: [cert, community]
+allow: [wl-ipv4]
+"""
+
+    def query(self, query: Query) -> str:
+        """One row per key, then the allow-lists (which may cut ranges into pieces, so pieces are merged again)."""
+        once = f"SELECT *, NULL::VARCHAR AS dropped FROM ({merged(query.union(), self.settings.confidence)})"
+        if not query.allow:
+            return once
+        return allow(query.materialise(once), union(query.allow), self.settings.urls)

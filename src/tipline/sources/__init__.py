@@ -1,0 +1,1 @@
+"""Source kinds: one module a kind, each a fetch, a format and a schedule."""

@@ -1,0 +1,56 @@
+"""What every fetched text feed does: fetch, decode, read; one class a format stands on this."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from tipline.formats.base import Context
+from tipline.formats.decode import DecodeSettings, Limits, decode
+from tipline.sources.base import Poll, PollContext, Source, SourceSettings
+from tipline.sources.fetch import FetchSettings, FetchState, Part, fetch
+
+
+class FeedSettings(SourceSettings, FetchSettings, DecodeSettings):
+    """Settings of every fetched feed."""
+
+
+class Feed(Source):
+    """A feed behind an address or in files."""
+
+    settings: FeedSettings
+
+    @abstractmethod
+    def read(self, path: Path, context: Context) -> Iterator[pl.DataFrame]:
+        """Raw frames of one decoded file."""
+
+    def poll(self, context: PollContext) -> Poll:
+        """Fetch on condition; unchanged bytes are not read again."""
+        state = FetchState.from_json(context.cursor)
+        fetched = fetch(self.settings, state, context.spool, base=context.base)
+        reading = Context(feed=context.feed, warnings=fetched.warnings)
+        return Poll(
+            frames=self._frames(fetched.parts, context, reading),
+            cursor=fetched.state.to_json(),
+            unchanged=fetched.not_modified,
+            bytes=fetched.bytes,
+            warnings=reading.warnings,
+        )
+
+    def _frames(self, parts: list[Part], context: PollContext, reading: Context) -> Iterator[pl.DataFrame]:
+        limits = Limits(self.settings.max_unpacked, self.settings.max_ratio)
+        for part in parts:
+            decoded = decode(
+                part.path,
+                context.spool,
+                limits,
+                self.settings.charset,
+                hint=part.charset,
+                member=self.settings.member,
+                feed=context.feed,
+            )
+            reading.warnings.extend(decoded.warnings)
+            yield from self.read(decoded.path, reading)

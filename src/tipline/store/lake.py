@@ -1,0 +1,173 @@
+"""The lake: one DuckDB file in one process, with one writer lane and readers beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from tipline.errors import StoreError
+from tipline.store.schema import LAKE_VERSION, SHARED, columns_sql, node_tables
+
+FILE = "tipline.duckdb"
+
+
+class Lake:
+    """Claims, published sets and change logs.
+
+    Args:
+        directory: the data directory; None keeps everything in memory (for `try` and tests).
+        memory_limit: DuckDB's limit, such as `2GB`.
+        threads: DuckDB's worker threads.
+
+    Raises:
+        StoreError: another process holds the file, the file is damaged, or a newer tipline wrote it.
+    """
+
+    def __init__(self, directory: Path | None, *, memory_limit: str = "2GB", threads: int = 2) -> None:
+        self.path = directory / FILE if directory else None
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory_limit,
+            "threads": threads,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "preserve_insertion_order": False,
+        }
+        if directory:
+            config["temp_directory"] = str(directory / "spill")
+        try:
+            self._root = duckdb.connect(str(self.path) if self.path else ":memory:", config=config)
+        except duckdb.Error as exc:
+            raise _explain_open(exc, str(self.path)) from exc
+        self._root.execute("SET TimeZone='UTC'")
+        self._lane = threading.RLock()
+        self._ensure_schema()
+
+    def close(self) -> None:
+        """Checkpoint and let go of the file."""
+        with self._lane:
+            self._root.close()
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own (temporary tables are private to it). Close it after use."""
+        con = self._root.cursor()
+        con.execute("SET TimeZone='UTC'")
+        return con
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for reading one consistent snapshot."""
+        con = self.connection()
+        try:
+            con.execute("BEGIN")
+            yield con
+        finally:
+            con.close()
+
+    @contextmanager
+    def writing(self, con: duckdb.DuckDBPyConnection | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The writer lane: one transaction at a time, rolled back on any error."""
+        own = con is None
+        with self._lane:
+            con = con or self.connection()
+            con.execute("BEGIN")
+            try:
+                yield con
+            except BaseException:
+                _rollback(con)
+                raise
+            else:
+                try:
+                    con.execute("COMMIT")
+                except duckdb.Error as exc:
+                    _rollback(con)
+                    raise StoreError(
+                        f"the change could not be written: {_first_line(exc)}",
+                        where=str(self.path or "memory"),
+                        fix="check free disk space and permissions; the last good state is kept",
+                    ) from exc
+            finally:
+                if own:
+                    con.close()
+
+    def node_id(self, con: duckdb.DuckDBPyConnection, name: str, sort: str, kind: str, at: datetime) -> int:
+        """The number of a node, made with its tables when it is new (inside a writing transaction)."""
+        row = con.execute("SELECT id FROM nodes WHERE name = ? AND sort = ?", [name, sort]).fetchone()
+        if row:
+            con.execute("UPDATE nodes SET retired = NULL WHERE id = ? AND retired IS NOT NULL", [row[0]])
+            return int(row[0])
+        (node,) = con.execute("SELECT coalesce(max(id), 0) + 1 FROM nodes").fetchone() or (1,)
+        con.execute("INSERT INTO nodes VALUES (?, ?, ?, ?, ?, NULL)", [node, name, sort, kind, at])
+        for table, columns in node_tables(sort, node).items():
+            con.execute(f"CREATE TABLE {table} ({columns_sql(columns)})")
+        if sort == "source":
+            con.execute("INSERT INTO source_state (source, commit_no) VALUES (?, 0)", [node])
+        elif sort == "output":
+            con.execute("INSERT INTO output_state (output, seq) VALUES (?, 0)", [node])
+        return int(node)
+
+    def nodes(self, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, str]]:
+        """Every node the lake knows: (sort, name) -> (id, kind)."""
+        rows = con.execute("SELECT sort, name, id, kind FROM nodes").fetchall()
+        return {(sort, name): (node, kind) for sort, name, node, kind in rows}
+
+    def forget_node(self, con: duckdb.DuckDBPyConnection, sort: str, node: int) -> None:
+        """Drop a node and its tables (inside a writing transaction)."""
+        for table in node_tables(sort, node):
+            con.execute(f"DROP TABLE IF EXISTS {table}")
+        con.execute("DELETE FROM nodes WHERE id = ?", [node])
+        con.execute("DELETE FROM source_state WHERE source = ?", [node])
+        con.execute("DELETE FROM output_state WHERE output = ?", [node])
+        con.execute("DELETE FROM held WHERE source = ?", [node])
+
+    def _ensure_schema(self) -> None:
+        con = self._root
+        exists = con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'meta'").fetchone()
+        if not exists or not exists[0]:
+            con.execute("BEGIN")
+            for statement in SHARED:
+                con.execute(statement)
+            con.execute("INSERT INTO meta VALUES ('version', ?)", [str(LAKE_VERSION)])
+            con.execute("COMMIT")
+            return
+        row = con.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+        found = int(row[0]) if row else 0
+        if found > LAKE_VERSION:
+            con.close()
+            raise StoreError(
+                f"the data was written by a newer tipline (layout {found}, this one reads {LAKE_VERSION})",
+                where=str(self.path),
+                fix="upgrade tipline, or restore a backup made by this version",
+            )
+
+
+def _rollback(con: duckdb.DuckDBPyConnection) -> None:
+    try:
+        con.execute("ROLLBACK")
+    except duckdb.Error:
+        # A connection whose transaction already ended (a failed COMMIT) has nothing to roll back.
+        return
+
+
+def _first_line(exc: Exception) -> str:
+    return str(exc).splitlines()[0][:300]
+
+
+def _explain_open(exc: duckdb.Error, path: str) -> StoreError:
+    text = str(exc)
+    if "lock" in text.lower():
+        return StoreError(
+            "another process has the data open",
+            where=path,
+            fix="stop it, or let the command talk to it (the same --data directory)",
+        )
+    return StoreError(
+        f"the data file cannot be opened: {_first_line(exc)}",
+        where=path,
+        fix="run `tipline doctor --recover`, or restore a backup",
+    )
