@@ -163,8 +163,8 @@ def test_a_secret_that_expires_is_told(
         "defender:\n    kind: microsoft-defender\n    inputs: inbound\n    credentials:\n"
         "      tenant_id: 00000000-0000-0000-0000-000000000001\n"
         "      client_id: 00000000-0000-0000-0000-000000000002\n"
-        f"      client_secret: value\n      secret_expires: {expires}\n      login_url: http://127.0.0.1:9\n"
-        "      defender_url: http://127.0.0.1:9",
+        f"      client_secret: value\n      secret_expires: {expires}\n      login_url: https://127.0.0.1:9\n"
+        "      defender_url: https://127.0.0.1:9",
     )
     (filled / "tipline.yml").write_text(text)
 

@@ -229,7 +229,8 @@ def _load(con: duckdb.DuckDBPyConnection, specs: list[dict[str, Any]], now: date
     texts, times = pl.List(pl.String), pl.Datetime("us")
     given = {
         "sources": (texts, ["feed"]), "confidence": (pl.UInt8, 50), "tlp": (pl.UInt8, 2),
-        "tags": (texts, None), "description": (pl.String, None), "refs": (texts, None), "threat_types": (texts, None),
+        "tags": (texts, None), "description": (pl.String, None), "refs": (texts, None),
+        "threat_types": (texts, None),
         "first_seen": (times, None), "valid_until": (times, None),
     }  # fmt: skip
     frame = claims.select("type", "value", "lo", "up", "rhost").with_columns(
@@ -239,7 +240,8 @@ def _load(con: duckdb.DuckDBPyConnection, specs: list[dict[str, Any]], now: date
     con.register("claims", frame.to_arrow())
     made = {
         "key": "md5(type || '|' || value)::UUID", "kh": "md5_number_lower(type || '|' || value)",
-        "lo": "lo::UUID", "up": "up::UUID", "actionable": "true", "added": literal(now), "direction": "NULL", "extra": "NULL",
+        "lo": "lo::UUID", "up": "up::UUID", "actionable": "true", "added": literal(now), "direction": "NULL",
+        "extra": "NULL",
         "last_seen": "NULL",
     }  # fmt: skip
     columns = ", ".join(f"({made.get(name, name)})::{kind} AS {name}" for name, kind in VIEW.items())

@@ -135,7 +135,8 @@ def test_a_url_under_a_listed_domain_takes_no_slot(lab: Lab) -> None:
     lab.restart(capacity=2)
     url = {"value": "https://www.bad.com/x", "confidence": 90}
     lab.publish([{"value": "bad.com", "confidence": 20}, url,
-                 {"value": "https://other.net/y", "confidence": 30}, {"value": hashes(1)[0], "confidence": 25}])  # fmt: skip
+                 {"value": "https://other.net/y", "confidence": 30},
+                 {"value": hashes(1)[0], "confidence": 25}])  # fmt: skip
     report = lab.deliverer.cycle()
     assert lab.there() == sorted(["bad.com", "https://other.net/y"])
     assert report.waiting == {"covered": 1, "no-slot": 1}

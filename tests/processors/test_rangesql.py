@@ -77,22 +77,6 @@ def test_disjoint_ranges_hold_each_address_with_exactly_its_claims(
     assert {r["value"] for r in out if r["dropped"]} == gone
 
 
-@settings(max_examples=60, deadline=None)
-@given(claims=claims, allowed=networks)
-def test_minus_leaves_every_row_its_addresses_outside_the_allowed_networks(
-    views: Any, row: Any, claims: Any, allowed: Any
-) -> None:
-    rows = [row("ipv4", text(*r)) for r in {r for r, _, _ in claims}]
-    views.table("inputs", rows)
-    views.table("wl", [row("ipv4", text(*r), "wl") for r in allowed])
-    out = views.rows(rangesql.minus("inputs", "wl"))
-    expected = sorted(n for r in rows for n in covers([r]) if not any(lo <= n < up for lo, up in allowed))
-    assert sorted(n for r in out for n in covers([r])) == expected
-    for r in out:
-        again = row("ipv4", text(number(r["lo"]) - NET, number(r["up"]) - NET))
-        assert (r["value"], r["key"], r["kh"]) == (again["value"], again["key"], again["kh"])
-
-
 def test_merging_settles_every_attribute_whatever_the_order(views: Any, row: Any) -> None:
     early, late = datetime.fromisoformat("2024-01-01"), datetime.fromisoformat("2024-02-01")
     one = row(
@@ -174,7 +158,6 @@ def test_no_plan_has_an_inequality_or_nested_loop_join(views: Any, row: Any) -> 
     for sql in (
         rangesql.disjoint("inputs"),
         rangesql.disjoint("inputs", "wl"),
-        rangesql.minus("inputs", "wl"),
         rangesql.merge_neighbours("inputs"),
         rangesql.islands("spans", "spans"),
         rangesql.within("spans", "inputs"),
@@ -206,7 +189,6 @@ def test_the_ends_of_the_address_space(views: Any) -> None:
         lo, up = bounds(span)
         sql = iptext.value_of(f"'ipv{span.family}'", f"'{lo}'::UUID", f"'{up}'::UUID")
         assert views.con.execute(f"SELECT {sql}").fetchall() == [(value,)]
-        assert iptext.cidrs(lo, up) == [value]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**20), st.booleans())
@@ -222,7 +204,7 @@ def test_cidrs_are_minimal(views: Any, row: Any, first: int, more: int, six: boo
     make = ipaddress.IPv6Address if six else ipaddress.IPv4Address
     nets = ipaddress.summarize_address_range(make(span.first), make(span.last))
     expected = {str(n[0]) if n.num_addresses == 1 else str(n) for n in nets}
-    assert {r["value"] for r in out} == expected == set(iptext.cidrs(*bounds(span)))
+    assert {r["value"] for r in out} == expected
     for r in out:
         again = row(f"ipv{span.family}", r["value"])
         assert (r["key"], r["kh"], r["tags"]) == (again["key"], again["kh"], ["t"])

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
 from tipline.config.yamlfile import Document, Place
+from tipline.outputs.base import Output
+from tipline.processors.base import Processor
 
 if TYPE_CHECKING:
     from tipline.config.schema import Configuration
@@ -29,7 +31,7 @@ class Problem:
 def check_wiring(configuration: Configuration, document: Document, problems: list[Problem]) -> None:
     """Find problems between nodes, and mark the sources that serve as allow-lists."""
     _same_names(configuration, document, problems)
-    readers = {**configuration.processors, **configuration.outputs}
+    readers: dict[str, Processor | Output] = {**configuration.processors, **configuration.outputs}
     sources = configuration.sources
     as_input: set[str] = set()
     as_allow: set[str] = set()

@@ -11,12 +11,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from tipline.api.serving import served
 from tipline.config.check import check
 from tipline.demo.feeds import FeedServer, packaged
 from tipline.demo.tell import Teller
 from tipline.engine.core import Engine
 from tipline.engine.deliveries import Deliveries
-from tipline.engine.paths import why
+from tipline.engine.paths import listing, why
 from tipline.engine.people import Entry, People
 from tipline.engine.schedule import Round, Scheduler
 from tipline.engine.status import status
@@ -44,15 +47,20 @@ class Stage:
         return self.scheduler.deliveries
 
 
-def play(teller: Teller, directory: Path | None = None) -> dict[str, Any]:
+def play(teller: Teller, directory: Path | None = None, *, stay: bool = False) -> dict[str, Any]:
     """Play the lab once; returns its figures.
 
     Args:
         teller: who says what happens.
         directory: where to keep the lab's data; a temporary directory unless given.
+        stay: leave the lab running afterwards, until interrupted.
     """
-    with staged(directory) as stage:
-        return act(stage, teller)
+    with staged(directory) as stage, served(stage.engine) as (urls, wait):
+        act(stage, teller, urls[0])
+        if stay:
+            teller.say("the lab goes on running; Ctrl-C ends it")
+            wait()
+        return stage.result
 
 
 @contextmanager
@@ -70,8 +78,8 @@ def staged(directory: Path | None = None) -> Iterator[Stage]:
         yield Stage(sandbox, feeds, engine, Scheduler(engine), place)
 
 
-def act(stage: Stage, teller: Teller) -> dict[str, Any]:
-    """The lab's eight steps."""
+def act(stage: Stage, teller: Teller, url: str) -> None:
+    """The lab's eight steps; `url` is where the lists are served."""
     _introduce(stage, teller)
     _first_round(stage, teller)
     _add_by_hand(stage, teller)
@@ -79,8 +87,7 @@ def act(stage: Stage, teller: Teller) -> dict[str, Any]:
     _next_version(stage, teller)
     _bad_publish(stage, teller)
     _allow(stage, teller)
-    _finish(stage, teller)
-    return stage.result
+    _finish(stage, teller, url)
 
 
 def _introduce(stage: Stage, teller: Teller) -> None:
@@ -162,10 +169,7 @@ def _bad_publish(stage: Stage, teller: Teller) -> None:
 
 
 def _allow(stage: Stage, teller: Teller) -> None:
-    value = stage.engine.lake.connection().execute(
-        f"SELECT min(value) FROM published_{stage.engine.graph.ids['sentinel']} WHERE type = 'sha256'"
-    ).fetchone()
-    allowed = str(value[0]) if value else ""
+    allowed = min(row["value"] for row in listing(stage.engine, "sentinel"))
     teller.step(f"A false positive: tipline allow {allowed[:16]}… --reason 'our own installer'")
     people = People(stage.engine)
     delta = _after(stage, lambda: _allowed(stage, people, allowed))
@@ -189,12 +193,14 @@ def _allow(stage: Stage, teller: Teller) -> None:
     teller.say(f"the next poll lists it again: held by {back or 'no output'}, {sent} sent")
 
 
-def _finish(stage: Stage, teller: Teller) -> None:
+def _finish(stage: Stage, teller: Teller, url: str) -> None:
     teller.step("Where everything is")
     engine = stage.engine
-    stage.result["feeds"] = {name: _held(stage, name) for name in ("feed-hc", "feed-mc", "feed-lc")}
-    for name, count in stage.result["feeds"].items():
-        teller.say(f"/feeds/{name}: {count} indicators (tipline serve -c {stage.directory / 'lab.yml'} serves it)")
+    stage.result["feeds"] = {}
+    for name in ("feed-hc", "feed-mc", "feed-lc"):
+        lines = httpx.get(f"{url}/feeds/{name}", trust_env=False).raise_for_status().text.splitlines()
+        stage.result["feeds"][name] = len(lines)
+        teller.say(f"{url}/feeds/{name}  {len(lines)} indicators")
     for name in _FAR_SIDES:
         report = stage.deliveries.summary(name)
         figures = {key: report[key] for key in ("sent", "accepted", "errors", "deleted")}

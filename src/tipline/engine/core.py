@@ -127,7 +127,7 @@ class Engine:
                         fix="give the new node another name: what the old one holds stays until you remove it",
                     )
                 ids[name] = self.lake.node_id(con, name, node.sort, node.kind, now)
-            gone = [node for (_, name), (node, _) in known.items() if name not in ids]
-            for node in gone:
-                con.execute("UPDATE nodes SET retired = ? WHERE id = ? AND retired IS NULL", [now, node])
+            gone = [number for (_, name), (number, _) in known.items() if name not in ids]
+            for number in gone:
+                con.execute("UPDATE nodes SET retired = ? WHERE id = ? AND retired IS NULL", [now, number])
         return Graph(configuration, ids)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from tipline.config.schema import Configuration
@@ -137,25 +135,3 @@ class Graph:
         keep = {"confidence", "tlp", "actionable", "direction", "tags", "threat_types", "description", "expire", "team",
                 "distribution", "mode"}
         return [name, self.ids.get(name), self.sources[name].settings.model_dump(mode="json", include=keep)]
-
-    def reads(self) -> Iterator[tuple[str, str]]:
-        """Every edge (reader, read)."""
-        for name, node in {**self.processors, **self.outputs}.items():
-            for other in [*node.settings.inputs, *getattr(node.settings, "allow", [])]:
-                yield name, other
-
-    @cached_property
-    def order(self) -> list[str]:
-        """All processors, each after those it reads."""
-        done: list[str] = []
-
-        def visit(name: str) -> None:
-            if name in done or name not in self.processors:
-                return
-            for other in self.processors[name].settings.inputs:
-                visit(other)
-            done.append(name)
-
-        for name in self.processors:
-            visit(name)
-        return done

@@ -95,7 +95,7 @@ def receipts(engine: Engine, keys: set[str]) -> list[dict[str, Any]]:
     """What far sides answered for indicators, by their keys (hyphens do not matter)."""
     listed = {key.replace("-", "") for key in keys}
     found = rows(engine.control, RECEIPTS, RECEIPTS.c.key.in_(listed)) if listed else []
-    fields = ("output", "type", "value", "state", "far_id", "reason", "attempts", "last_sent", "expires")
+    fields = ("output", "type", "value", "state", "holds", "far_id", "reason", "attempts", "last_sent", "expires")
     return [{f: iso(row[f]) if f in {"last_sent", "expires"} else row[f] for f in fields} for row in found]
 
 

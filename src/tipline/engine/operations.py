@@ -32,6 +32,7 @@ from tipline.engine.status import status
 from tipline.engine.times import iso
 from tipline.engine.verify import verify
 from tipline.outputs.delivery import Delivered
+from tipline.store.receipts import NO, PARKED, WITHDRAWN
 from tipline.store.records import open_hold, runs_of
 
 NAMES: dict[str, str] = {}  # operation -> method
@@ -182,17 +183,22 @@ class Operations:
         outputs = graph.downstream(self.engine.configuration.team_allow(team))
         before = journeys.log_positions(self.engine, outputs)
         account = self.people.allow(value, reason=reason, ttl=ttl, team=team, user=user, type_=type)
-        evaluated = self._take_out(outputs)
+        held = [name for name in outputs if open_hold(self.engine.control, name)]
+        # A person has decided, so the guards stand aside; but not where they hold something else.
+        free = [name for name in outputs if name not in held]
+        evaluated = [*self.engine.evaluate(free, approved=True), *self.engine.evaluate(held)]
         taken = journeys.changes_since(self.engine, before)
-        keys = {
-            sample["key"] for change in taken for sample in change["samples"] if sample["op"] == "removed"
-        }
+        samples = [sample for change in taken for sample in change["samples"]]
+        keys = {sample["key"] for sample in samples if sample["op"] == "removed"}
+        # Read before deliveries begin: the receipt of what is withdrawn goes with it.
+        receipts = [receipt for receipt in journeys.receipts(self.engine, keys) if receipt["holds"] != NO]
+        self._publish([change["output"] for change in taken])
         return {
             "source": account["source"],
             "added": account["added"],
             "outputs": [_without_keys(change) for change in taken],
             "held": [result.output for result in evaluated if result.held],
-            "receipts": self._receipts(keys, wait),
+            "receipts": self._settled(receipts, keys, wait),
         }
 
     @operation
@@ -330,24 +336,22 @@ class Operations:
     def _follow(self, source: str) -> list[dict[str, Any]]:
         return [_evaluated(result) for result in self.scheduler.changed(self.engine.graph.downstream(source))]
 
-    def _take_out(self, outputs: list[str]) -> list[Evaluated]:
-        """Evaluate with the guards aside, but for outputs on which something else is held."""
-        held = [name for name in outputs if open_hold(self.engine.control, name)]
-        free = [name for name in outputs if name not in held]
-        return [*self.scheduler.changed(free, approved=True), *self.scheduler.changed(held)]
-
     def _publish(self, outputs: list[str]) -> None:
         for name in outputs:
             write_files(self.engine, name)
         self.scheduler.deliveries.wake(outputs)
 
-    def _receipts(self, keys: set[str], wait: float) -> list[dict[str, Any]]:
+    def _settled(self, before: list[dict[str, Any]], keys: set[str], wait: float) -> list[dict[str, Any]]:
+        """What became of receipts, once far sides have answered or the wait is over."""
         if not self.scheduler.alive:
-            self._deliver([])
+            self.scheduler.deliveries.drain()
         end = time.monotonic() + wait
         while True:
-            found = journeys.receipts(self.engine, keys)
-            settled = all(receipt["state"] in {"withdrawn", "parked"} for receipt in found)
+            now = {(r["output"], r["type"], r["value"]): r for r in journeys.receipts(self.engine, keys)}
+            found = [
+                now.get((old["output"], old["type"], old["value"])) or {**old, "state": WITHDRAWN, "holds": NO} for old in before
+            ]
+            settled = all(receipt["state"] in {WITHDRAWN, PARKED} for receipt in found)
             if settled or not self.scheduler.alive or time.monotonic() >= end:
                 return found
             time.sleep(_STEP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 import duckdb
 import structlog
 
+from tipline import __version__
 from tipline.engine import guard
 from tipline.engine.claims import Difference, compare, withdraw, write_changes
 from tipline.engine.ledger import Ledger
@@ -21,7 +23,7 @@ from tipline.sources.ageing import expiries
 from tipline.sources.base import Poll, PollContext, Source
 from tipline.store.control import Control
 from tipline.store.lake import Lake
-from tipline.store.records import end_hold, open_hold, record_run, set_hold
+from tipline.store.records import Hold, end_hold, open_hold, record_run, set_hold
 from tipline.store.schema import ADDED, claims_table
 
 log = structlog.get_logger()
@@ -108,7 +110,8 @@ class Poller:
             counts = write_changes(con, number, at, rules, approved=bool(hold and not trip), append=not snapshot)
             # Held additions are not in the claims, so the next poll must see the whole body again.
             cursor = {} if trip and trip.what == guard.ADDITIONS else poll.cursor
-            self._advance(con, number, at, cursor, ledger, held=bool(trip))
+            kept = {"settings": _reading(source), "cursor": cursor}
+            self._advance(con, number, at, kept, ledger, held=bool(trip))
         result.added, result.changed, result.removed = counts["added"], counts["changed"], counts["removed"]
         if trip:
             result.hold_started = set_hold(self.control, source.name, "source", trip.values(at), restart=trip.restart)
@@ -145,12 +148,12 @@ class Poller:
         return removed
 
     def _context(self, source: Source, number: int, at: datetime, spool: Path) -> PollContext:
-        return PollContext(spool=spool, cursor=self._cursor(number), as_of=at, feed=source.name, base=self.base)
-
-    def _cursor(self, number: int) -> dict[str, Any]:
+        """What the poll may know; a cursor left under other settings says nothing of what these would read."""
         with self.lake.reading() as con:
             row = con.execute("SELECT cursor FROM source_state WHERE source = ?", [number]).fetchone()
-        return json.loads(row[0]) if row and row[0] else {}
+        kept = json.loads(row[0]) if row and row[0] else {}
+        cursor = kept["cursor"] if kept.get("settings") == _reading(source) else {}
+        return PollContext(spool=spool, cursor=cursor, as_of=at, feed=source.name, base=self.base)
 
     def _advance(
         self,
@@ -214,6 +217,12 @@ class Poller:
         )
 
 
+def _reading(source: Source) -> str:
+    """A digest of what decides how a feed is read: its settings, and this program's version."""
+    settings = source.settings.model_dump(mode="json", exclude={"note", "every", "enabled", "guard", "stale_after"})
+    return hashlib.sha256(json.dumps([__version__, settings], sort_keys=True).encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Trip:
     """Why a poll is held back, what of it, and whether that differs from what was held before."""
@@ -235,7 +244,7 @@ def _trip(
     number: int,
     ledger: Ledger,
     diff: Difference,
-    hold: Any,
+    hold: Hold | None,
     at: datetime,
     *,
     allow_list: bool,
@@ -252,10 +261,11 @@ def _trip(
         return None
     what, reason = found
     count = diff.missing if what == guard.WITHDRAWALS else diff.added
-    agrees = hold is not None and hold.what == what and _agreement(con, number, hold, count) >= settings.agreement
-    if agrees and (hold.approved_at or at - hold.since >= settings.release_after):
+    if hold is None or hold.what != what or _agreement(con, number, hold, count) < settings.agreement:
+        return Trip(what, reason, count, _samples(con, number, what), restart=True)
+    if hold.approved_at or at - hold.since >= settings.release_after:
         return None
-    return Trip(what, reason, count, _samples(con, number, what), restart=not agrees)
+    return Trip(what, reason, count, _samples(con, number, what), restart=False)
 
 
 def _keep_back(con: duckdb.DuckDBPyConnection, number: int, what: str) -> None:
@@ -275,7 +285,7 @@ def _samples(con: duckdb.DuckDBPyConnection, number: int, what: str) -> list[str
     return [value for (value,) in con.execute(f"SELECT value FROM {rows} ORDER BY value LIMIT 5").fetchall()]
 
 
-def _agreement(con: duckdb.DuckDBPyConnection, number: int, hold: Any, count: int) -> float:
+def _agreement(con: duckdb.DuckDBPyConnection, number: int, hold: Hold, count: int) -> float:
     """How alike what is held now is to what was held: shared over all (by number where rows are not kept)."""
     if hold.what != guard.WITHDRAWALS:
         return float(min(count, hold.count) / max(count, hold.count, 1))

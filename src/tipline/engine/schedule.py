@@ -19,6 +19,8 @@ from tipline.engine.listfiles import write_files
 from tipline.engine.maintain import prune_history, sort_published
 from tipline.engine.poll import PollResult
 from tipline.errors import TiplineError
+from tipline.sources.base import Source
+from tipline.sources.local import Local
 
 log = structlog.get_logger()
 
@@ -98,7 +100,7 @@ class Scheduler:
     def run_once(self) -> Round:
         """Poll every source, evaluate every output, deliver until nothing is left to do."""
         result = Round()
-        names = [name for name, source in self.engine.graph.sources.items() if source.settings.enabled]
+        names = [name for name, source in self.engine.graph.sources.items() if polled(source)]
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="poll") as pool:
             result.polls = list(pool.map(self.engine.poll, names))
         self.engine.tick()
@@ -149,7 +151,7 @@ class Scheduler:
         for name, source in self.engine.graph.sources.items():
             last, failing = states.get(self.engine.graph.ids[name], (None, None))
             period = min(source.settings.every, _RETRY) if failing else source.settings.every
-            if source.settings.enabled and (name in asked or last is None or last + period <= now):
+            if polled(source) and (name in asked or last is None or last + period <= now):
                 due.append(name)
         return due
 
@@ -171,3 +173,8 @@ class Scheduler:
 
     def _tell(self) -> None:
         self.alerts.update(conditions(self.engine), self.engine.clock())
+
+
+def polled(source: Source) -> bool:
+    """Whether a source is polled at all: one that is added to by hand has nothing to fetch."""
+    return source.settings.enabled and not isinstance(source, Local)

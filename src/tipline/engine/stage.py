@@ -8,7 +8,8 @@ import duckdb
 import polars as pl
 
 from tipline.engine.ledger import MAX_SAMPLES, Ledger
-from tipline.model.normalise import Policy, conform
+from tipline.model.normalise import conform
+from tipline.model.policy import Policy
 from tipline.store.schema import ATTRIBUTES, INDICATOR, columns_sql, digest_sql
 
 INCOMING = {**INDICATOR, "record": "VARCHAR", **ATTRIBUTES, "digest": "UBIGINT"}

@@ -8,6 +8,7 @@ from typing import Any
 from tipline.engine.core import Engine
 from tipline.engine.times import iso
 from tipline.outputs.base import Output
+from tipline.outputs.delivery import Delivered
 from tipline.store.control import DELIVERIES
 from tipline.store.records import last_runs, open_holds, rows
 from tipline.store.schema import claims_table, published_table
@@ -105,7 +106,7 @@ def _source_state(entry: NodeStatus, engine: Engine, state: tuple[Any, ...] | No
 def _output_state(entry: NodeStatus, node: Any, delivery: dict[str, Any] | None) -> None:
     if isinstance(node, Output) and entry.state == "new":
         entry.state = "ok"
-    missing = getattr(node, "missing", lambda: [])()
+    missing: list[str] = node.missing() if isinstance(node, Delivered) else []
     if missing:
         entry.state, entry.message = "needs credentials", f"missing: {', '.join(missing)}"
     elif delivery is not None and delivery["state"] not in {"ok", "new"}:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -14,7 +13,7 @@ from tipline.engine.graph import Audience, Graph
 from tipline.engine.ledger import MAX_SAMPLES, Ledger
 from tipline.engine.times import literal
 from tipline.model.tlp import AMBER, RED
-from tipline.processors.allowsql import allow
+from tipline.processors.allowsql import Urls, allow
 from tipline.processors.base import Query, union
 from tipline.processors.expression import compile_filter
 from tipline.processors.filter import filtered
@@ -176,7 +175,7 @@ class Views:
         ledger.duplicate += before - self._count(once.live)
         return once
 
-    def _allow(self, relation: Relation, lists: list[str], urls: str, ledger: Ledger) -> Relation:
+    def _allow(self, relation: Relation, lists: list[str], urls: Urls, ledger: Ledger) -> Relation:
         entries = [name for name in lists if self._count(name)]
         if not entries:
             return relation
@@ -229,11 +228,6 @@ class Views:
             ledger.dropped[code] += number
             for sample in samples:
                 ledger.drop(sample["d"], 0, [sample["v"]])
-
-
-def totals(ledgers: dict[str, Ledger]) -> dict[str, Counter[str]]:
-    """What each node dropped, by reason."""
-    return {name: ledger.dropped for name, ledger in ledgers.items()}
 
 
 def _quoted(text: str | None) -> str:

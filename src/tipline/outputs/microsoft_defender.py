@@ -151,8 +151,7 @@ credentials:
     def shape(self, relation: str, as_of: str) -> str:  # noqa: ARG002 - nothing here depends on time
         """Single addresses, and a reason for what Defender cannot hold."""
         cases = [
-            f"WHEN type NOT IN ({_quoted(_TYPES)})"
-            " THEN 'unsupported-type: Defender has no indicators of ' || type",
+            f"WHEN type NOT IN ({_quoted(_TYPES)}) THEN 'unsupported-type: not in Defender: ' || type",
             *(
                 []
                 if self.settings.md5
@@ -161,8 +160,7 @@ credentials:
             *self._impossible_actions(),
             f"WHEN {internal()} THEN 'internal-address: Defender takes only addresses of the Internet'",
             f"WHEN length(value) > {MAX_VALUE} THEN 'too-long: Defender takes up to {MAX_VALUE} characters'",
-            "WHEN type = 'domain' AND contains(value, '*')"
-            " THEN 'wildcard: a domain covers its sub-domains anyway'",
+            "WHEN type = 'domain' AND contains(value, '*') THEN 'wildcard: domains cover sub-domains'",
         ]
         singles = expanded(relation, self.settings.expand)
         reason = f"coalesce(dropped, CASE {' '.join(cases)} END)"

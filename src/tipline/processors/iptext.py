@@ -1,4 +1,4 @@
-"""Address intervals as text, in SQL and in Python: `a`, `a/n` or `a-b`, and minimal CIDRs.
+"""Address intervals as text, in SQL: `a`, `a/n` or `a-b`, and minimal CIDRs.
 
 An interval is half-open, `[lo, up)`, in 128-bit space as two UUIDs; IPv4 lies in `::ffff:0:0/96`. No cast
 leads from UUID to a number in DuckDB, so numbers are read from the hex digits. `up` of the very last IPv6
@@ -6,8 +6,6 @@ address saturates at all ones: an interval that ends there is read as reaching t
 """
 
 from __future__ import annotations
-
-from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
 LAST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 V4_LO = "00000000-0000-0000-0000-ffff00000000"
@@ -164,20 +162,3 @@ _IS_RANGE = "type IN ('ipv4', 'ipv6') AND contains(value, '-')"
 def _uuid(number_sql: str) -> str:
     return f"lpad(to_hex({number_sql}), 32, '0')::UUID"
 
-
-def cidrs(lo: str, up: str) -> list[str]:
-    """The minimal CIDRs of one interval, a single address without a prefix length.
-
-    Args:
-        lo: first address, 32 hex digits (dashes allowed), IPv4 in `::ffff:0:0/96`.
-        up: the address after the last one, in the same form.
-    """
-    first, end = (int(text.replace("-", ""), 16) for text in (lo, up))
-    last = end if end == 2**128 - 1 else end - 1
-    v4 = 0xFFFF << 32
-    networks = (
-        summarize_address_range(IPv4Address(first - v4), IPv4Address(last - v4))
-        if v4 <= first and last < v4 + 2**32
-        else summarize_address_range(IPv6Address(first), IPv6Address(last))
-    )
-    return [str(net.network_address) if net.num_addresses == 1 else str(net) for net in networks]

@@ -177,15 +177,6 @@ SELECT * FROM (SELECT gap.* EXCLUDE (i, i0, i1) REPLACE (NULL::VARCHAR AS value,
     FROM gap LEFT JOIN {cuts} b ON b.i = gap.i - 1 LEFT JOIN {cuts} a ON a.i = gap.i) WHERE lo < up""")
 
 
-def minus(relation: str, allow: str) -> str:
-    """SQL: the address rows of `relation` with `allow`'s networks cut out; rows wholly covered are gone."""
-    return f"""WITH src AS MATERIALIZED ({addresses(relation)}),
-cuts AS MATERIALIZED ({merged_intervals(allow)}),
-hit AS MATERIALIZED ({overlapping("src", "cuts")})
-SELECT {VIEW}, NULL::VARCHAR AS dropped FROM src ANTI JOIN hit USING (key)
-UNION ALL BY NAME SELECT {VIEW}, NULL::VARCHAR AS dropped FROM ({gaps("src", "hit", "cuts")})"""
-
-
 def islands(intervals: str, touched: str, *, touching: bool = True) -> str:
     """SQL: (family, lo, up): the hulls of those islands that hold at least one touched interval.
 

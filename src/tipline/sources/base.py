@@ -87,21 +87,18 @@ class SourceSettings(NodeSettings):
 
     def policy(self, *, allow_list: bool) -> Policy:
         """The normalisation rules for this source; allow-lists accept what feeds may not hold."""
-        own = {
-            "fixed_type": self.type,
-            "types": frozenset(self.types) if self.types else None,
-            "time_format": self.time_format,
-            "time_zone": self.time_zone,
-            "confidence_map": {**CONFIDENCE_WORDS, **{word.lower(): n for word, n in self.confidence_map.items()}},
-        }
-        if allow_list:
-            return Policy.allow_list(**own)
+        free = allow_list
         return Policy(
-            **own,
-            allow_non_routable=self.allow_non_routable,
-            allow_wide=self.allow_wide,
-            allow_public_suffixes=self.allow_public_suffixes,
-            allow_unknown_tld=self.allow_unknown_tld,
+            allow_non_routable=free or self.allow_non_routable,
+            allow_wide=free or self.allow_wide,
+            allow_public_suffixes=free or self.allow_public_suffixes,
+            allow_unknown_tld=free or self.allow_unknown_tld,
+            allow_wildcards=free,
+            fixed_type=self.type,
+            types=frozenset(self.types) if self.types else None,
+            time_format=self.time_format,
+            time_zone=self.time_zone,
+            confidence_map={**CONFIDENCE_WORDS, **{word.lower(): n for word, n in self.confidence_map.items()}},
         )
 
 

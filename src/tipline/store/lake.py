@@ -45,6 +45,8 @@ class Lake:
         except duckdb.Error as exc:
             raise _explain_open(exc, str(self.path)) from exc
         self._root.execute("SET TimeZone='UTC'")
+        # With few rows on its left an ASOF join would be planned as a nested loop.
+        self._root.execute("SET GLOBAL asof_loop_join_threshold = 0")
         self._lane = threading.RLock()
         self._ensure_schema()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Table, delete, insert, select, update
+from sqlalchemy import Table, delete, func, insert, select, update
 
 from tipline.store.control import AUDIT, CONFIGS, HOLDS, RUNS, Control
 
@@ -14,14 +15,12 @@ from tipline.store.control import AUDIT, CONFIGS, HOLDS, RUNS, Control
 def record_run(control: Control, values: Mapping[str, Any]) -> int:
     """Write one finished run; returns its number."""
     with control.transaction() as con:
-        result = con.execute(insert(RUNS).values(**values))
-        return int(result.inserted_primary_key[0])
+        (number,) = con.execute(insert(RUNS).values(**values)).inserted_primary_key or (0,)
+        return int(number)
 
 
 def last_runs(control: Control) -> dict[str, dict[str, Any]]:
     """The newest run of every node, by node name."""
-    from sqlalchemy import func
-
     newest = select(func.max(RUNS.c.id).label("id")).group_by(RUNS.c.node).subquery()
     with control.reading() as con:
         rows = con.execute(select(RUNS).join(newest, RUNS.c.id == newest.c.id)).mappings()
@@ -35,11 +34,26 @@ def runs_of(control: Control, node: str, limit: int = 20) -> list[dict[str, Any]
         return [dict(row) for row in con.execute(query).mappings()]
 
 
-def open_hold(control: Control, node: str) -> Row[Any] | None:
+@dataclass(frozen=True)
+class Hold:
+    """What a guard keeps back on a node."""
+
+    id: int
+    node: str
+    sort: str
+    what: str
+    reason: str
+    count: int
+    since: datetime
+    approved_at: datetime | None
+
+
+def open_hold(control: Control, node: str) -> Hold | None:
     """The hold in force on a node, if any."""
     query = select(HOLDS).where(HOLDS.c.node == node, HOLDS.c.ended.is_(None))
     with control.reading() as con:
-        return con.execute(query).first()
+        row = con.execute(query).mappings().first()
+    return Hold(**{field.name: row[field.name] for field in fields(Hold)}) if row else None
 
 
 def open_holds(control: Control) -> list[dict[str, Any]]:
@@ -112,8 +126,6 @@ def approved_fingerprints(control: Control) -> dict[str, str]:
 
 def prune(control: Control, before: datetime) -> None:
     """Drop runs, ended holds and audit entries from before a moment (each node keeps its newest run)."""
-    from sqlalchemy import func
-
     newest = select(func.max(RUNS.c.id)).group_by(RUNS.c.node)
     with control.transaction() as con:
         con.execute(delete(RUNS).where(RUNS.c.started < before, RUNS.c.id.not_in(newest)))

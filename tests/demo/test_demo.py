@@ -1,0 +1,68 @@
+"""The lab, as `tipline demo --json` plays it: the figures of the main job."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, Any]:
+    """Played once, in a process of its own; the last line is one JSON object."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tipline", "--json", "demo"], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    played: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return played
+
+
+def test_sentinel_holds_the_covid19_indicators(figures: dict[str, Any]) -> None:
+    """Sent 295, accepted 295, errors 0, deleted 0; and the table counts them."""
+    sentinel = figures["sentinel"]
+    assert [sentinel[name] for name in ("sent", "accepted", "errors", "deleted")] == [295, 295, 0, 0]
+    assert figures["tables"] == {"ThreatIntelligenceIndicator": 295, "ThreatIntelIndicators": 295}
+
+
+def test_hand_added_indicator_is_in_defender(figures: dict[str, Any]) -> None:
+    """With its title, action, severity, expiry and creator."""
+    added = figures["hand_added"]
+    assert added["title"] == "Lab - 123.123.123.123"
+    assert (added["action"], added["severity"]) == ("Audit", "Informational")
+    assert added["expirationTime"]
+    assert added["createdByDisplayName"]
+
+
+def test_next_version_sends_what_changed_alone(figures: dict[str, Any]) -> None:
+    """16 additions and 2 removals; 293 rows that differ in FirstSeen are not sent again."""
+    for delta in figures["delta"].values():
+        assert delta == {"sent": 16, "accepted": 16, "errors": 0, "deleted": 2}
+
+
+def test_bad_publish_is_held_and_additions_flow(figures: dict[str, Any]) -> None:
+    """213 withdrawals wait for a person; the 4 new rows reach both far sides."""
+    assert figures["guard"] == "held"
+    assert (figures["held"]["withdrawals"], figures["held"]["additions"]) == (213, 4)
+    for delta in figures["held"]["far_sides"].values():
+        assert delta == {"sent": 4, "accepted": 4, "errors": 0, "deleted": 0}
+
+
+def test_allowed_indicator_leaves_and_stays_away(figures: dict[str, Any]) -> None:
+    """Withdrawn from both far sides, with receipts; the next poll does not bring it back."""
+    allowed = figures["allow"]
+    assert allowed["withdrawn"] == {"defender": 1, "sentinel": 1}
+    assert allowed["in_defender"] == 0
+    assert allowed["back_after_next_poll"] == []
+    assert [receipt["state"] for receipt in allowed["receipts"]] == ["withdrawn"]
+
+
+def test_everything_agrees_at_the_end(figures: dict[str, Any]) -> None:
+    """Published sets equal the views from scratch, far sides equal what is published."""
+    assert figures["verified"] is True
+    assert figures["reconciled"] == {"defender": "clean", "sentinel": "clean"}
+    assert figures["defender"]["errors"] == 0
+    assert figures["feeds"]["feed-hc"] > 300
