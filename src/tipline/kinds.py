@@ -37,7 +37,9 @@ Tlp = Annotated[
     BeforeValidator(_tlp_level, json_schema_input_type=Literal["clear", "green", "amber", "amber+strict", "red"]),
     PlainSerializer(tlp.name, return_type=str),
 ]
-Names = Annotated[list[str], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]
+Names = Annotated[
+    list[str], BeforeValidator(lambda v: [v] if isinstance(v, str) else v, json_schema_input_type=str | list[str])
+]
 
 
 class NodeSettings(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 import tipline
 from tipline.cli import run
@@ -70,6 +72,16 @@ def write_installation(folder: Path) -> None:
     (folder / "cert.csv").write_text("a,9.9.9.10\nb,evil2.example.com\n")
 
 
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Commands set logging up for their process: other tests share ours."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**before)
+    root.handlers[:], root.level = handlers, level
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that commands run in."""
@@ -116,14 +128,17 @@ def serving(place: Path, spawn_environment: dict[str, str]) -> Serving:
 
 @contextmanager
 def _serving(place: Path, environment: dict[str, str], *arguments: str) -> Iterator[dict[str, Any]]:
-    with (place / "server.log").open("w") as log, subprocess.Popen(
-        [sys.executable, "-c", "from tipline.cli import main; main()", *arguments, "--json"],
-        cwd=place,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    ) as process:
+    with (
+        (place / "server.log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", "from tipline.cli import main; main()", *arguments, "--json"],
+            cwd=place,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
         try:
             assert process.stdout
             first = process.stdout.readline()

@@ -6,12 +6,14 @@ import csv
 import io
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tipline.cli import base
+from tipline.store.lock import DirectoryLock
 
 JSON_COMMANDS = [
     ["status"],
@@ -83,11 +85,15 @@ def test_json_results_are_stable(filled: Path, tipline_: Any) -> None:
 
 def test_what_is_added_is_published_at_once_with_what_was_said_of_it(filled: Path, tipline_: Any) -> None:
     answer = tipline_(
-        "add", "hxxp://evil[.]example[.]org/a", "--comment", "seen", "--ttl", "30d", "--tag", "phish", "--tag", "mail",
-        "--confidence", "90", "--json",
+        "add", "hxxp://evil[.]example[.]org/a", "--comment", "seen", "--ttl", "30d", "--tag", "phish",
+        "--tag", "mail", "--confidence", "90", "--json",
     )  # fmt: skip
 
-    row = next(r for r in tipline_("list", "high", "--json").json["rows"] if r["type"] == "url" and "org" in r["value"])
+    row = next(
+        r
+        for r in tipline_("list", "high", "--json").json["rows"]
+        if r["type"] == "url" and "org" in r["value"]
+    )
     assert answer.json["added"] == 1
     assert (row["value"], row["confidence"], row["tags"], row["description"]) == (
         "http://evil.example.org/a", 90, ["mail", "phish"], "seen",
@@ -98,7 +104,10 @@ def test_what_is_added_is_published_at_once_with_what_was_said_of_it(filled: Pat
 def test_values_may_come_from_standard_input(filled: Path, tipline_: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("9.9.9.21\n\n9.9.9.22\n"))
 
-    assert tipline_("add", "-", "--json").json["added"] == 2
+    answer = tipline_("add", "-", "--json")
+
+    assert answer.code == 0, answer.out
+    assert answer.json["added"] == 2
 
 
 def test_refused_values_come_with_their_reason(filled: Path, tipline_: Any) -> None:
@@ -123,7 +132,7 @@ def test_removing_takes_out_mine(filled: Path, tipline_: Any) -> None:
     assert tipline_("remove", "9.9.9.24").code == 1
 
 
-def test_allow_tells_what_it_takes_out_and_the_next_poll_does_not_bring_it_back(filled: Path, tipline_: Any) -> None:
+def test_allow_tells_what_it_takes_out_and_no_poll_brings_it_back(filled: Path, tipline_: Any) -> None:
     found = tipline_("allow", "evil.example.com", "--reason", "ours", "--json").json
 
     assert {change["output"] for change in found["outputs"]} == {"high", "all", "defender"}
@@ -167,7 +176,10 @@ def test_lookup_finds_networks_and_reads_files(filled: Path, tipline_: Any) -> N
     assert [len(entry["hits"]) > 0 for entry in found] == [True, False, False]
     assert found[0]["hits"][0]["how"] == "network"
     assert tipline_("lookup", "8.7.6.5").code == 1
-    assert tipline_("lookup", "5.6.7.8", "--output", "hig", "--json").json["error"]["fix"] == "did you mean high?"
+    assert (
+        tipline_("lookup", "5.6.7.8", "--output", "hig", "--json").json["error"]["fix"]
+        == "did you mean high?"
+    )
 
 
 def test_lists_come_as_csv_and_json_too(filled: Path, tipline_: Any) -> None:
@@ -218,7 +230,9 @@ def test_the_data_directory_may_be_given(place: Path, tipline_: Any) -> None:
     assert not (place / "data").exists()
 
 
-def test_an_unforeseen_error_is_one_line_unless_debugging(place: Path, tipline_: Any, monkeypatch: Any) -> None:
+def test_an_unforeseen_error_is_one_line_unless_debugging(
+    place: Path, tipline_: Any, monkeypatch: Any
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
@@ -235,10 +249,14 @@ def test_an_unforeseen_error_is_one_line_unless_debugging(place: Path, tipline_:
 
 def test_no_secret_is_printed(filled: Path, tipline_: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("DEFENDER_SECRET", "s3cr3t-value")
-    text = (filled / "tipline.yml").read_text().replace(
-        "defender: {kind: microsoft-defender, inputs: inbound}",
-        "defender:\n    kind: microsoft-defender\n    inputs: inbound\n    credentials:\n"
-        "      client_secret: ${env:DEFENDER_SECRET}",
+    text = (
+        (filled / "tipline.yml")
+        .read_text()
+        .replace(
+            "defender: {kind: microsoft-defender, inputs: inbound}",
+            "defender:\n    kind: microsoft-defender\n    inputs: inbound\n    credentials:\n"
+            "      client_secret: ${env:DEFENDER_SECRET}",
+        )
     )
     (filled / "tipline.yml").write_text(text)
 
@@ -249,9 +267,27 @@ def test_no_secret_is_printed(filled: Path, tipline_: Any, monkeypatch: Any) -> 
             assert "s3cr3t-value" not in answer.out + answer.err
 
 
+def test_a_command_waits_for_another_short_one(filled: Path, tipline_: Any) -> None:
+    lock = DirectoryLock(filled / "data")
+    ending = threading.Timer(0.5, lock.release)
+    ending.start()
+    try:
+        assert tipline_("status").code == 0
+    finally:
+        ending.join()
+
+
 def test_a_reader_that_goes_away_is_no_error(filled: Path, spawn_environment: dict[str, str]) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", "from tipline.cli import main; main()", "list", "never-block", "--limit", "9000"],
+        [
+            sys.executable,
+            "-c",
+            "from tipline.cli import main; main()",
+            "list",
+            "never-block",
+            "--limit",
+            "9000",
+        ],
         env=spawn_environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -22,12 +22,16 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 def delivered(filled: Path, sandbox: Sandbox, tipline_: Any, monkeypatch: Any) -> Path:
     """The installation with credentials for the stand-in, after a round."""
     monkeypatch.setenv("DEFENDER_SECRET", sandbox.client_secret)
-    text = (filled / "tipline.yml").read_text().replace(
-        "defender: {kind: microsoft-defender, inputs: inbound}",
-        "defender:\n    kind: microsoft-defender\n    inputs: inbound\n    credentials:\n"
-        f"      tenant_id: {sandbox.tenant_id}\n      client_id: {sandbox.client_id}\n"
-        f"      client_secret: ${{env:DEFENDER_SECRET}}\n      ca_file: {sandbox.ca_file}\n"
-        f"      login_url: {sandbox.login_url}\n      defender_url: {sandbox.defender_url}",
+    text = (
+        (filled / "tipline.yml")
+        .read_text()
+        .replace(
+            "defender: {kind: microsoft-defender, inputs: inbound}",
+            "defender:\n    kind: microsoft-defender\n    inputs: inbound\n    credentials:\n"
+            f"      tenant_id: {sandbox.tenant_id}\n      client_id: {sandbox.client_id}\n"
+            f"      client_secret: ${{env:DEFENDER_SECRET}}\n      ca_file: {sandbox.ca_file}\n"
+            f"      login_url: {sandbox.login_url}\n      defender_url: {sandbox.defender_url}",
+        )
     )
     (filled / "tipline.yml").write_text(text)
     answer = tipline_("run", "--once", "--json")

@@ -14,7 +14,7 @@ import pytest
 def figures() -> dict[str, Any]:
     """Played once, in a process of its own; the last line is one JSON object."""
     done = subprocess.run(
-        [sys.executable, "-m", "tipline", "--json", "demo"], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "tipline", "demo", "--json"], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     played: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.lab import Lab, hashes, impatient, laboratory
-from tipline.sandbox import Behaviour, Sandbox
+from tipline.sandbox import Sandbox
 from tipline.store.receipts import delivery
 
 
@@ -226,11 +226,43 @@ def test_never_past_the_indicators_own_end(lab: Lab) -> None:
     assert lab.calls() == before  # it lapsed by itself
 
 
+def test_settings_that_cannot_work_are_told_in_the_state(lab: Lab) -> None:
+    lab.publish(hashes(1))
+    lab.restart(credentials={**lab.credentials(), "ca_file": "nowhere.pem"})
+    report = lab.deliverer.cycle()
+    assert report.state == "failing"
+    assert "ca_file" in report.message
+    lab.restart(credentials=lab.credentials())
+    assert lab.deliverer.cycle().accepted == 1
+
+
 def test_a_backlog_goes_in_cycles(lab: Lab) -> None:
-    lab.publish(hashes(7))
-    lab.deliverer.far.cycle_limit = 3
-    states = [lab.deliverer.cycle().state for _ in range(3)]
-    assert states == ["pending", "pending", "ok"]
+    lab.publish(hashes(12))
+    lab.deliverer.far.cycle_limit = lab.deliverer.far.send_batch = 1
+    reports = [lab.deliverer.cycle() for _ in range(3)]
+    assert [report.state for report in reports] == ["pending", "pending", "ok"]
+    assert [report.sent for report in reports] == [5, 5, 2]
+    assert lab.there() == sorted(lab.published())
+
+
+def test_a_withdrawal_does_not_wait_for_a_backlog(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = hashes(50)
+    lab.publish(values)
+    far = lab.deliverer.far
+    far.cycle_limit = far.send_batch = 10
+    send = far.send
+
+    def and_then_it_is_allowed(parcels: Any) -> Any:
+        lab.publish([value for value in lab.published() if value != parcels[0].value])
+        return send(parcels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(far, "send", and_then_it_is_allowed)
+        report = lab.deliverer.cycle()
+    assert (report.state, report.sent) == ("pending", 10)
+    far.cycle_limit = 1000
+    report = lab.deliverer.cycle()
+    assert (report.state, report.deleted, report.sent) == ("ok", 1, 40)
     assert lab.there() == sorted(lab.published())
 
 
@@ -256,4 +288,3 @@ def test_both_ways_of_what_nobody_knows(sandbox: Sandbox, monkeypatch: pytest.Mo
                 lab.publish([])
                 lab.deliverer.cycle()
                 assert lab.there() == []
-    assert Behaviour()

@@ -79,7 +79,9 @@ def test_private_methods_cannot_be_called(operations: Operations) -> None:
             operations.call(name, {})
 
 
-@pytest.mark.parametrize("name", ["status", "deliveries", "holds", "verify", "doctor", "run_once", "reconcile"])
+@pytest.mark.parametrize(
+    "name", ["status", "deliveries", "holds", "verify", "doctor", "run_once", "reconcile"]
+)
 def test_results_are_plain_json(operations: Operations, name: str) -> None:
     result = operations.call(name, {})
 
@@ -101,7 +103,9 @@ def test_results_are_plain_json(operations: Operations, name: str) -> None:
         ("approve", {"node": "feed"}),
     ],
 )
-def test_wrong_names_are_refused_with_what_there_is(operations: Operations, name: str, arguments: Any) -> None:
+def test_wrong_names_are_refused_with_what_there_is(
+    operations: Operations, name: str, arguments: Any
+) -> None:
     with pytest.raises(RequestError) as caught:
         operations.call(name, arguments)
 
@@ -169,7 +173,7 @@ def test_a_plan_of_a_wrong_configuration_is_refused(operations: Operations, tmp_
 def test_plain_turns_what_json_does_not_know_into_text() -> None:
     found = plain(
         {
-            "moment": datetime(2026, 1, 2, 3, 4, 5),
+            "moment": datetime.fromisoformat("2026-01-02T03:04:05"),
             "day": date(2026, 1, 2),
             "time": timedelta(days=30),
             "key": UUID(int=1),

@@ -89,6 +89,16 @@ def test_other_texts_are_an_update_in_place(lab: Lab) -> None:
     assert before == {row["id"] for row in far(lab).values()}
 
 
+def test_another_instance_name_is_an_update_in_place(lab: Lab) -> None:
+    lab.publish(hashes(3))
+    lab.deliverer.cycle()
+    lab.instance = "renamed"
+    lab.restart()
+    assert lab.deliverer.cycle().sent == 3
+    assert len(far(lab)) == 3
+    assert all(row["externalId"].startswith("tipline:renamed:") for row in far(lab).values())
+
+
 def test_device_groups_and_severity_by_confidence(lab: Lab) -> None:
     lab.restart(rbac_groups=["Servers"], severity={0: "Low", 75: "High"}, recommended_actions="Isolate")
     low, high = hashes(2)

@@ -27,7 +27,8 @@ from tipline.sandbox import Sandbox
 
 TESTS = Path(__file__).resolve().parents[1]
 FAULTS = {"throttle_rate": 0.06, "error_rate": 0.06, "drop_before_rate": 0.06, "drop_after_rate": 0.1}
-LONGEST_LIFE = 2.0  # seconds from the first step to the kill
+LONGEST_LIFE = 36  # calls to feeds and far sides until the kill; a round makes about a dozen
+LONGEST_DELAY = 0.4  # seconds from the last of these calls to the kill, so that it also falls between calls
 START_SECONDS = 120
 FINISH_SECONDS = 300
 
@@ -47,19 +48,18 @@ class Crash:
         """The program's next life."""
         return subprocess.Popen(self.command, env=self.environment, stderr=subprocess.PIPE)
 
-    def kill(self) -> float:
-        """One life that ends at a random moment; returns how long it was after its first step.
+    def kill(self) -> int:
+        """One life that ends at a random moment; returns how many calls it made.
 
         Raises:
             AssertionError: the program ended by itself, or a far side shows something twice.
         """
-        self.outside.stepped.clear()
-        life = self.random.uniform(0, LONGEST_LIFE)
+        calls = self.random.randint(1, LONGEST_LIFE)
+        delay = self.random.uniform(0, LONGEST_DELAY)
         process = self.start()
         try:
-            if self.random.random() < 0.9:
-                assert self.outside.stepped.wait(START_SECONDS), "the program did not come up"
-            process.wait(life)
+            assert self.outside.await_events(calls, START_SECONDS), "the program does nothing"
+            process.wait(delay)
         except subprocess.TimeoutExpired:
             pass
         finally:
@@ -67,7 +67,7 @@ class Crash:
             _, errors = process.communicate()
         assert process.returncode == -9, errors.decode()
         assert self.outside.twice() == []
-        return life
+        return calls
 
     def finish(self) -> dict[str, Any]:
         """The last life, which ends by itself when nothing is left to do; returns its report."""
@@ -95,8 +95,8 @@ def run(kills: int, seed: int, say: Callable[[str], None] = lambda _: None) -> d
         with serving(outside) as url:
             crash = Crash(outside, outside.write_configuration(Path(place), url), url, seed)
             for number in range(1, kills + 1):
-                life = crash.kill()
-                say(f"kill {number} of {kills}: {life:.2f} s after its first step; {outside.steps} steps")
+                calls = crash.kill()
+                say(f"kill {number} of {kills}: after {calls} calls; {outside.steps} steps in all")
             report = crash.finish()
         agree(outside, report)
         calls = sandbox.state()["calls"]
@@ -129,9 +129,9 @@ def agree(outside: Outside, report: dict[str, Any]) -> None:
     active = [each for each in outside.sandbox.sentinel_objects() if each["active"]]
     _same([_value(each["data"]["pattern"]) for each in active], published, "sentinel")
     assert outside.twice() == []
-    for name, there in (("defender", {str(i["id"]) for i in defender}), ("sentinel", {o["id"] for o in active})):
+    for name, there in (("defender", {str(i["id"]) for i in defender}), ("sentinel", {o["data"]["id"] for o in active})):
         accepted = {far_id for _, state, far_id in report["receipts"][name] if state == "accepted"}
-        assert accepted == there, f"receipts of {name}"
+        assert accepted == there, {name: {"no receipt": there - accepted, "not there": accepted - there}}
     assert report["spool"] == [], "what a poll left behind"
 
 

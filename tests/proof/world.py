@@ -76,10 +76,23 @@ class Outside:
     steps: int = 0
     finishing: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
-    stepped: threading.Event = field(default_factory=threading.Event)
+    events: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        decide = self.sandbox.faults.decide
+
+        def counted(operation: str) -> Any:
+            self.events.release()
+            return decide(operation)
+
+        setattr(self.sandbox.faults, "decide", counted)  # noqa: B010 - every call of the far side passes here
+
+    def await_events(self, count: int, seconds: float) -> bool:
+        """Wait until the program has asked so many things of feeds and far sides; whether it did in time."""
+        while self.events.acquire(blocking=False):
+            pass
+        return all(self.events.acquire(timeout=seconds) for _ in range(count))
 
     def now(self) -> dict[str, Any]:
         """How far the test's time is ahead."""
@@ -90,7 +103,6 @@ class Outside:
         with self.lock:
             self.steps += 1
             self.sandbox.advance(STEP_SECONDS)
-            self.stepped.set()
             if self.finishing:
                 return {**self.now(), "deed": None}
             for name in self.feeds:
@@ -190,6 +202,7 @@ def serving(outside: Outside) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             _, what, *rest = self.path.split("/")
+            outside.events.release()
             if what in outside.feeds:
                 self._send(outside.body(what).encode())
             elif what == "step":

@@ -42,25 +42,49 @@ def run(
         StoreError: the engine stopped by itself.
         TiplineError: an address cannot be listened on.
     """
+    with _stopping() as stop, served(engine, addresses, lists=lists) as (urls, scheduler):
+        ready(urls)
+        _watch(scheduler, stop)
+
+
+@contextmanager
+def served(
+    engine: Engine, addresses: list[tuple[str, int]], *, lists: bool = True
+) -> Iterator[tuple[list[str], Scheduler]]:
+    """The engine running in threads, and listening; yields the URLs, which answer already, and what runs it.
+
+    Raises:
+        TiplineError: an address cannot be listened on.
+    """
     sockets = _listen(addresses)
     scheduler = Scheduler(engine)
     token = secrets.token_urlsafe(32)
     app = create_app(Operations(engine, scheduler), token, lists=lists)
+    scheduler.start()
+    try:
+        with _served(app, sockets):
+            urls = [_url(each) for each in sockets]
+            announce(engine.data, next(url for url in urls if _reaches_loopback(url)), token)
+            yield urls, scheduler
+    finally:
+        scheduler.stop()
+
+
+def stay(scheduler: Scheduler) -> None:
+    """Wait for SIGTERM or SIGINT.
+
+    Raises:
+        StoreError: the engine stopped by itself.
+    """
     with _stopping() as stop:
-        scheduler.start()
-        try:
-            with _served(app, sockets):
-                urls = [_url(each) for each in sockets]
-                announce(engine.data, next(url for url in urls if _reaches_loopback(url)), token)
-                ready(urls)
-                while not stop.wait(_LOOK):
-                    if not scheduler.alive:
-                        why = scheduler.error or "see the log"
-                        raise StoreError(
-                            f"the engine has stopped: {why}", fix="start it again, or run doctor"
-                        )
-        finally:
-            scheduler.stop()
+        _watch(scheduler, stop)
+
+
+def _watch(scheduler: Scheduler, stop: threading.Event) -> None:
+    while not stop.wait(_LOOK):
+        if not scheduler.alive:
+            why = scheduler.error or "see the log"
+            raise StoreError(f"the engine has stopped: {why}", fix="start it again, or run doctor")
 
 
 def _listen(addresses: list[tuple[str, int]]) -> list[socket.socket]:
@@ -70,7 +94,8 @@ def _listen(addresses: list[tuple[str, int]]) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     for host, port in wanted:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family)
+        # The protocol is named so that asyncio turns Nagle's algorithm off.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sockets.append(listener)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

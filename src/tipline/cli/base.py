@@ -85,18 +85,21 @@ class Session:
             timer.cancel()
             spinner.stop()
 
-    def call(self, operation: str, *, waiting: str = "", create: bool = False, **arguments: Any) -> Any:
+    def call(
+        self, operation: str, *, waiting: str = "", create: bool = False, trial: bool = False, **arguments: Any
+    ) -> Any:
         """Run an operation where the data directory's owner is: in the server if one runs, else here.
 
         Args:
             operation: its name.
             waiting: what is said if it takes long.
             create: whether a data directory named by `--data` may be new.
+            trial: whether the configuration is only looked at, and not put to work.
             arguments: plain JSON.
         """
         from tipline.cli.client import connect
 
-        with self.waiting(waiting or f"{operation} ..."), connect(self, create=create) as client:
+        with self.waiting(waiting or f"{operation} ..."), connect(self, create=create, trial=trial) as client:
             return client.call(operation, arguments)
 
 

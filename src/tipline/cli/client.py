@@ -82,12 +82,13 @@ class Remote:
 
 
 @contextmanager
-def connect(session: Session, *, create: bool = False) -> Iterator[Client]:
+def connect(session: Session, *, create: bool = False, trial: bool = False) -> Iterator[Client]:
     """The client for a session's data directory.
 
     Args:
         session: the command's options.
         create: whether a directory named by `--data` may be new.
+        trial: whether the configuration is only looked at, and not put to work.
 
     Raises:
         StoreError: the directory does not exist, or another process keeps it.
@@ -107,7 +108,7 @@ def connect(session: Session, *, create: bool = False) -> Iterator[Client]:
                 remote.close()
             return
         try:
-            engine = open_engine(session)
+            engine = open_engine(session, trial=trial)
         except StoreError as exc:
             if not exc.what.startswith("another tipline") or time.monotonic() > end:
                 raise
@@ -155,11 +156,11 @@ def configuration(session: Session) -> Configuration:
     return found
 
 
-def open_engine(session: Session) -> Engine:
+def open_engine(session: Session, *, trial: bool = False) -> Engine:
     """The engine in this process.
 
     Raises:
         ConfigError: the configuration cannot be used.
         StoreError: the data directory cannot be used.
     """
-    return Engine(configuration(session))
+    return Engine(configuration(session), trial=trial)

@@ -36,6 +36,7 @@ def init(session: Session) -> None:
 @command()
 def check(session: Session) -> None:
     """Find every problem of the configuration at once."""
+    from tipline.config.builtins import reserved
     from tipline.config.check import check as check_file
 
     found = check_file(session.config)
@@ -52,7 +53,7 @@ def check(session: Session) -> None:
     if found.configuration is not None:
         nodes = found.configuration
         result["nodes"] = {
-            part: sorted(getattr(nodes, part)) for part in ("sources", "processors", "outputs")
+            part: sorted(set(getattr(nodes, part)) - reserved(nodes)) for part in ("sources", "processors", "outputs")
         }
         result["needs_credentials"] = _needing(nodes.outputs)
         lines += [
@@ -91,6 +92,7 @@ def plan(
         "plan",
         waiting="evaluating ...",
         create=True,
+        trial=True,
         text=text,
         path=str(path.absolute()),
         approve=approve,

@@ -1,8 +1,9 @@
-"""The JSON Schema of a configuration file, for editors: sections, and for each node the settings of its kind."""
+"""The JSON Schema of a configuration file, for editors; each node has the settings of its kind."""
 
 from __future__ import annotations
 
-from typing import Any, get_origin
+from collections.abc import Iterable
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator
 
@@ -19,7 +20,6 @@ def configuration_schema() -> dict[str, Any]:
     shared: dict[str, Any] = {}
     top = _schema(Settings, shared)
     properties = {**top["properties"], **{name: _section(name, shared) for name in SECTIONS}}
-    # Keys that start with x- are a place for YAML anchors in many tools, but not here: unknown keys are errors.
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tipline configuration",
@@ -75,17 +75,31 @@ def _humanise(model: type[BaseModel], schema: dict[str, Any]) -> None:
         words = default_words(field).strip("`")
         if words not in {"required", "see below", "unset", "empty"}:
             value = field.get_default(call_default_factory=True)
-            found["default"] = value if isinstance(value, (bool, int, float)) and str(value) == words else words
+            found["default"] = (
+                value if isinstance(value, (bool, int, float)) and str(value) == words else words
+            )
             if isinstance(value, (list, dict, bool)):
                 found["default"] = _plain(value)
-        if get_origin(field.annotation) is list and any(isinstance(m, BeforeValidator) for m in field.metadata):
-            _one_or_many(found)
+        if _takes_one(field.annotation, field.metadata):
+            found["anyOf"] = [*_one_or_many(found)]
+        elif any(_takes_one(part, ()) for part in get_args(field.annotation)):
+            found["anyOf"] = [part for each in found["anyOf"] for part in _one_or_many(each)]
 
 
-def _one_or_many(found: dict[str, Any]) -> None:
+def _takes_one(annotation: Any, metadata: Iterable[Any]) -> bool:
+    """Whether a list may be written as its only member (kinds do so with a validator before)."""
+    extras = [*metadata, *getattr(annotation, "__metadata__", ())]
+    inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return get_origin(inner) is list and any(isinstance(each, BeforeValidator) for each in extras)
+
+
+def _one_or_many(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The schemas of a list and of one of its members; another schema as it is."""
+    if found.get("type") != "array":
+        return [found]
     words = ("type", "items", "minItems", "maxItems")
     many = {word: found.pop(word) for word in words if word in found}
-    found["anyOf"] = [many.get("items", {}), many]
+    return [many.get("items", {}), many]
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -68,13 +67,16 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A Markdown table; bars and line ends in cells are made harmless."""
     head = list(columns)
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in row) + " |" for row in rows]
+    lines += [
+        "| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in row) + " |" for row in rows
+    ]
     return "\n".join(lines)
 
 
 def headline(thing: Any) -> str:
     """The first line of a docstring, without its full stop."""
-    return (thing.__doc__ or thing.__name__).strip().splitlines()[0].removesuffix(".")
+    text: str = thing.__doc__ or thing.__name__
+    return text.strip().splitlines()[0].removesuffix(".")
 
 
 def type_words(annotation: Any, metadata: Iterable[Any] = ()) -> str:
@@ -103,6 +105,11 @@ def default_words(field: FieldInfo) -> str:
         return "see below"
     if value is not None and type_words(field.annotation, field.metadata) == "TLP":
         return f"`{tlp.name(value)}`"
+    return value_words(value)
+
+
+def value_words(value: Any) -> str:
+    """A default as Markdown."""
     if value is None:
         return "unset"
     text = plain_default(value)
@@ -146,19 +153,21 @@ def _plain_words(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return type_words(arguments[0], arguments[1:])
+    if origin is not None:
+        return _compound_words(origin, arguments)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "settings"
+    return _WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _compound_words(origin: Any, arguments: tuple[Any, ...]) -> str:
     if origin is Literal:
         return " or ".join(f"`{plain_default(each)}`" for each in arguments)
     if origin in (Union, types.UnionType):
         return " or ".join("null" if each is type(None) else type_words(each) for each in arguments)
-    if origin is list:
-        return f"list of {type_words(arguments[0])}"
     if origin is dict:
         return f"map of {type_words(arguments[0])} to {type_words(arguments[1])}"
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return " or ".join(f"`{each.value}`" for each in annotation)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "settings"
-    return _WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
+    return f"list of {type_words(arguments[0])}"
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

@@ -21,13 +21,11 @@ _STYLES = {
     **dict.fromkeys(("new", "disabled"), "dim"),
 }
 # Columns of numbers, which stand to the right.
-_NUMBERS = frozenset(
-    {
-        "indicators", "added", "removed", "changed", "expired", "in", "out", "dropped", "lag", "sent", "accepted",
-        "errors", "deleted", "parked", "held", "read", "published", "confidence", "count", "differences",
-        "duplicate", "checked", "missing", "extra", "different", "foreign",
-    }
-)  # fmt: skip
+_NUMBERS = frozenset({
+    "indicators", "added", "removed", "changed", "expired", "in", "out", "dropped", "lag", "sent",
+    "accepted", "errors", "deleted", "parked", "held", "read", "published", "confidence", "count",
+    "differences", "duplicate", "checked", "missing", "extra", "different", "foreign",
+})  # fmt: skip
 
 
 def text(value: Any, style: str = "") -> Text:

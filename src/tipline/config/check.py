@@ -41,7 +41,9 @@ class Checked:
             ConfigError: it has errors; the message lists them all.
         """
         if self.configuration is None or self.errors:
-            raise ConfigError("\n".join(str(problem) for problem in self.errors), fix="correct these and try again")
+            first, *others = self.errors
+            more = "".join(f"\n{other.where}: {other.what}" + (f" ({other.fix})" if other.fix else "") for other in others)
+            raise ConfigError(first.what + more, where=first.where, fix=first.fix if not others else "correct these")
         return self.configuration
 
 

@@ -107,7 +107,7 @@ class Configuration:
     @property
     def data(self) -> Path:
         """The data directory."""
-        return (self.path.parent / self.settings.data).expanduser()
+        return self.path.parent / Path(self.settings.data).expanduser()
 
     def nodes(self) -> dict[str, Kind[Any]]:
         """All nodes by name."""

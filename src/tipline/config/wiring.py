@@ -54,6 +54,7 @@ def check_wiring(configuration: Configuration, document: Document, problems: lis
         )
     configuration.allow_lists = frozenset(as_allow)
     _loops(configuration, document, problems)
+    _rivals(configuration, document, problems)
     _unused(configuration, as_input | as_allow, document, problems)
 
 
@@ -123,6 +124,20 @@ def _loops(configuration: Configuration, document: Document, problems: list[Prob
 
     for name in configuration.processors:
         visit(name, [])
+
+
+def _rivals(configuration: Configuration, document: Document, problems: list[Problem]) -> None:
+    """Two outputs that write the same items at one far side would undo each other's work."""
+    seen: dict[tuple[str, ...], str] = {}
+    for name, output in configuration.outputs.items():
+        territory = output.territory()
+        if territory is None:
+            continue
+        if territory in seen:
+            what = f"{name} and {seen[territory]} would write the same indicators at one far side, and undo each other"
+            fix = "merge them into one output, or let them differ in action, device groups or source system"
+            problems.append(Problem("error", document.where(("outputs", name)), what, fix))
+        seen.setdefault(territory, name)
 
 
 def _unused(configuration: Configuration, used: set[str], document: Document, problems: list[Problem]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from tipline.api.serving import served
+from tipline.api.serving import stay as wait_for_signal
 from tipline.config.check import check
 from tipline.demo.feeds import FeedServer, packaged
 from tipline.demo.tell import Teller
@@ -55,11 +56,13 @@ def play(teller: Teller, directory: Path | None = None, *, stay: bool = False) -
         directory: where to keep the lab's data; a temporary directory unless given.
         stay: leave the lab running afterwards, until interrupted.
     """
-    with staged(directory) as stage, served(stage.engine) as (urls, wait):
-        act(stage, teller, urls[0])
-        if stay:
-            teller.say("the lab goes on running; Ctrl-C ends it")
-            wait()
+    with staged(directory) as stage:
+        act(stage, teller)
+        with served(stage.engine, [("127.0.0.1", 0)]) as (urls, scheduler):
+            _show_lists(stage, teller, urls[0])
+            if stay:
+                teller.say("the lab goes on running; Ctrl-C ends it")
+                wait_for_signal(scheduler)
         return stage.result
 
 
@@ -78,8 +81,8 @@ def staged(directory: Path | None = None) -> Iterator[Stage]:
         yield Stage(sandbox, feeds, engine, Scheduler(engine), place)
 
 
-def act(stage: Stage, teller: Teller, url: str) -> None:
-    """The lab's eight steps; `url` is where the lists are served."""
+def act(stage: Stage, teller: Teller) -> None:
+    """The lab's eight steps, but for the lists' addresses."""
     _introduce(stage, teller)
     _first_round(stage, teller)
     _add_by_hand(stage, teller)
@@ -87,7 +90,7 @@ def act(stage: Stage, teller: Teller, url: str) -> None:
     _next_version(stage, teller)
     _bad_publish(stage, teller)
     _allow(stage, teller)
-    _finish(stage, teller, url)
+    _finish(stage, teller)
 
 
 def _introduce(stage: Stage, teller: Teller) -> None:
@@ -193,14 +196,9 @@ def _allow(stage: Stage, teller: Teller) -> None:
     teller.say(f"the next poll lists it again: held by {back or 'no output'}, {sent} sent")
 
 
-def _finish(stage: Stage, teller: Teller, url: str) -> None:
+def _finish(stage: Stage, teller: Teller) -> None:
     teller.step("Where everything is")
     engine = stage.engine
-    stage.result["feeds"] = {}
-    for name in ("feed-hc", "feed-mc", "feed-lc"):
-        lines = httpx.get(f"{url}/feeds/{name}", trust_env=False).raise_for_status().text.splitlines()
-        stage.result["feeds"][name] = len(lines)
-        teller.say(f"{url}/feeds/{name}  {len(lines)} indicators")
     for name in _FAR_SIDES:
         report = stage.deliveries.summary(name)
         figures = {key: report[key] for key in ("sent", "accepted", "errors", "deleted")}
@@ -217,6 +215,14 @@ def _finish(stage: Stage, teller: Teller, url: str) -> None:
         [[v.output, v.published, "yes" if v.equal else f"NO: {v.differences}", _agrees(stage, v.output)] for v in checked],
     )
     teller.tree(f"tipline why {_HAND_ADDED}", why(engine, _HAND_ADDED))
+
+
+def _show_lists(stage: Stage, teller: Teller, url: str) -> None:
+    stage.result["feeds"] = {}
+    for name in ("feed-hc", "feed-mc", "feed-lc"):
+        lines = httpx.get(f"{url}/feeds/{name}", trust_env=False).raise_for_status().text.splitlines()
+        stage.result["feeds"][name] = len(lines)
+        teller.say(f"{url}/feeds/{name}  {len(lines)} indicators")
 
 
 def _serve(stage: Stage, body: bytes) -> Round:

@@ -27,7 +27,9 @@ class Difference:
     missing: int
 
 
-def compare(con: duckdb.DuckDBPyConnection, source: int, *, snapshot: bool, refresh: bool) -> Difference:
+def compare(
+    con: duckdb.DuckDBPyConnection, source: int, *, snapshot: bool, refresh: bool, by_line: bool = False
+) -> Difference:
     """Compare `incoming` with the claims: fills `change` (key, record, op) and `missing` (key, record).
 
     Args:
@@ -35,6 +37,7 @@ def compare(con: duckdb.DuckDBPyConnection, source: int, *, snapshot: bool, refr
         source: the source's number.
         snapshot: whether absence means anything.
         refresh: whether an unchanged row must still be touched (its expiry counts from its last delivery).
+        by_line: whether `incoming` leaves out the claims of known lines, but for those in `gone_lines`.
     """
     claims = claims_table(source)
     unchanged = "false" if refresh else "c.digest = i.digest AND c.left_at IS NULL"
@@ -46,6 +49,8 @@ def compare(con: duckdb.DuckDBPyConnection, source: int, *, snapshot: bool, refr
         f" WHERE c.key IS NULL OR NOT ({unchanged})"
     )
     missing = "TRUE" if snapshot else "FALSE"
+    if by_line:
+        missing += " AND (c.line IS NULL OR c.line IN (SELECT line FROM gone_lines))"
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE missing AS SELECT c.key, c.record FROM {claims} c"
         f" WHERE {missing} AND c.left_at IS NULL"
@@ -166,9 +171,34 @@ def _apply(con: duckdb.DuckDBPyConnection, claims: str, at: datetime, *, append:
     con.execute(
         f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM change WHERE op = {CHANGED})"
     )
-    names = ", ".join([*INDICATOR, "record", *ATTRIBUTES, "digest"])
+    names = ", ".join([*INDICATOR, "record", *ATTRIBUTES, "digest", "line"])
+    into = f"INSERT INTO {claims} ({', '.join(CLAIM)}) SELECT {names}"
+    if _all_new(con):
+        con.execute(f"{into}, ?, ?, NULL FROM incoming", [at, at if append else None])
+        return
     con.execute(
-        f"INSERT INTO {claims} ({', '.join(CLAIM)}) SELECT {names}, coalesce(ch.added, ?), ?, NULL"
-        " FROM incoming i JOIN change ch USING (key, record) ORDER BY kh",
+        f"{into}, coalesce(ch.added, ?), ?, NULL FROM incoming i JOIN change ch USING (key, record)",
         [at, at if append else None],
+    )
+    _note_lines(con, claims)
+
+
+def _all_new(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether every row that came is one to add: then nothing has to be looked up, row by row."""
+    row = con.execute(
+        f"SELECT (SELECT count(*) FROM incoming) = (SELECT count(*) FROM change WHERE op = {ADDED})"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _note_lines(con: duckdb.DuckDBPyConnection, claims: str) -> None:
+    """Give claims that stayed as they are the line that said so, where that is another one (or judged otherwise)."""
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE same AS SELECT i.key, i.record, i.line"
+        " FROM (FROM incoming ANTI JOIN change USING (key, record)) i"
+        f" JOIN {claims} c ON c.key = i.key AND c.record = i.record AND c.digest = i.digest"
+        " WHERE c.line IS DISTINCT FROM i.line"
+    )
+    con.execute(
+        f"UPDATE {claims} c SET line = s.line FROM same s WHERE c.key = s.key AND c.record = s.record"
     )

@@ -66,7 +66,7 @@ def _deliveries(engine: Engine) -> list[Condition]:
                 result.append(Condition(f"delivery {name} lagging", "critical", f"{name}: nothing since {iso(last)}"))
         elif row["state"] == "drift":
             result.append(Condition(f"delivery {name} drift", "warning", f"{name}: {row['message']}"))
-        quota = (row["detail"] or {}).get("waiting", 0)
+        quota = ((row["detail"] or {}).get("waiting") or {}).get("no-slot", 0)
         if quota:
             result.append(
                 Condition(f"delivery {name} quota", "warning", f"{name}: {quota} indicators wait for a slot")

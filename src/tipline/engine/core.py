@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -23,21 +22,13 @@ from tipline.store.lock import DirectoryLock
 log = structlog.get_logger()
 
 
-@dataclass
-class Parts:
-    """What the engine works with; held by one process per data directory."""
-
-    lake: Lake
-    control: Control
-    graph: Graph
-
-
 class Engine:
     """Polls, evaluates and answers on one data directory.
 
     Args:
         configuration: a checked configuration.
-        in_memory: keep nothing on disk (for `plan` on a bare file, and tests).
+        in_memory: keep nothing on disk.
+        trial: do not put the configuration to work (for `plan`): nodes keep their numbers, and none is retired.
         clock: the time, naive UTC.
 
     Raises:
@@ -45,7 +36,9 @@ class Engine:
         ConfigError: a node changed its kind.
     """
 
-    def __init__(self, configuration: Configuration, *, in_memory: bool = False, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, configuration: Configuration, *, in_memory: bool = False, trial: bool = False, clock: Clock = utc_now
+    ) -> None:
         self.configuration = configuration
         self.clock = clock
         self.data = configuration.data
@@ -66,7 +59,7 @@ class Engine:
             raise
         self.spool = self.data / "spool"
         try:
-            self.graph = self._apply(configuration)
+            self.graph = self._look(configuration) if trial else self._apply(configuration)
         except ConfigError:
             self.close()
             raise
@@ -114,20 +107,17 @@ class Engine:
 
     def _apply(self, configuration: Configuration) -> Graph:
         """Give every node its number and tables; retire those that are gone."""
+        nodes = [(name, node.sort, node.kind) for name, node in configuration.nodes().items()]
         now = self.clock()
         with self.lake.writing() as con:
-            known = self.lake.nodes(con)
-            ids: dict[str, int] = {}
-            for name, node in configuration.nodes().items():
-                before = known.get((node.sort, name))
-                if before and before[1] != node.kind:
-                    raise ConfigError(
-                        f"{name} was a {before[1]} {node.sort} and is now {node.kind}",
-                        where=str(configuration.path),
-                        fix="give the new node another name: what the old one holds stays until you remove it",
-                    )
-                ids[name] = self.lake.node_id(con, name, node.sort, node.kind, now)
-            gone = [number for (_, name), (number, _) in known.items() if name not in ids]
-            for number in gone:
-                con.execute("UPDATE nodes SET retired = ? WHERE id = ? AND retired IS NULL", [now, number])
+            ids = self.lake.number_nodes(con, nodes, now)
+            for (_, name), known in self.lake.nodes(con).items():
+                if name not in ids and not known.retired:
+                    con.execute("UPDATE nodes SET retired = ? WHERE id = ?", [now, known.number])
         return Graph(configuration, ids)
+
+    def _look(self, configuration: Configuration) -> Graph:
+        """The nodes that the lake knows already; nothing is changed."""
+        with self.lake.reading() as con:
+            known = self.lake.nodes(con)
+        return Graph(configuration, {name: found.number for (_, name), found in known.items()})

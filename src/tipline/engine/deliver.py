@@ -16,7 +16,7 @@ from tipline.engine import delivery_plan, settle
 from tipline.engine.delivery_plan import Ask, Plan, log_position, make_plan
 from tipline.engine.graph import Graph
 from tipline.engine.times import Clock, utc_now
-from tipline.errors import FarSideError
+from tipline.errors import ConfigError, FarSideError
 from tipline.outputs.delivery import Delivered, FarSide, Outcome, Parcel, Refused
 from tipline.store.control import Control
 from tipline.store.lake import Lake
@@ -42,6 +42,8 @@ OK, PENDING, FAILING, SHADOW, NEEDS, STOPPED = (
     "needs credentials",
     "stopped",
 )
+# A cycle that nothing new interrupts sends so many times its limit: planning is not free.
+BACKLOG = 5
 
 
 @dataclass
@@ -151,13 +153,7 @@ class Deliverer:
             key: 32 hex digits.
         """
         with self.lock, closing(self.lake.connection()) as con:
-            make_plan(
-                con,
-                self.control,
-                self.kind,
-                self.number,
-                self._ask(delivery(self.control, self.name), full=True),
-            )
+            self.plan_in_full(con)
             return delivery_plan.waiting_for(con, key)
 
     def plan_in_full(self, con: duckdb.DuckDBPyConnection) -> Plan:
@@ -196,7 +192,12 @@ class Deliverer:
     def _settings(self) -> str:
         """What makes a full comparison necessary when it changes."""
         chosen = (getattr(self.kind.settings, name, None) for name in ("capacity", "margin"))
-        parts = (self.kind.settings_digest(), self.kind.identity("", self.instance), *chosen, *self.pinned)
+        parts = (
+            self.kind.settings_digest(self.instance),
+            self.kind.identity("", self.instance),
+            *chosen,
+            *self.pinned,
+        )
         return "/".join(map(str, parts))
 
     def _carry_out(self, plan: Plan, report: CycleReport) -> None:
@@ -207,7 +208,7 @@ class Deliverer:
         try:
             self._withdraw(plan, report)
             self._send(plan, report)
-        except FarSideError as error:
+        except (FarSideError, ConfigError) as error:
             stopped = error.code == "stopped"
             report.state, report.message = (
                 (STOPPED, "stopped; goes on at the next start") if stopped else (FAILING, str(error))
@@ -253,7 +254,10 @@ class Deliverer:
         report.errors.update(outcome.reason for outcome in outcomes if not outcome.ok)
 
     def _send(self, plan: Plan, report: CycleReport) -> None:
-        for batch in plan.to_send(self.far.send_batch, self.far.cycle_limit):
+        for batch in plan.to_send(self.far.send_batch, self.far.cycle_limit * BACKLOG):
+            if plan.handled >= self.far.cycle_limit and self._moved(plan):
+                return
+            plan.handled += len(batch)
             now = self.clock()
             receipts = by_keys(self.control, self.name, [row.key for row, _ in batch])
             intents: list[tuple[Receipt | None, Receipt, Parcel]] = []
@@ -275,6 +279,11 @@ class Deliverer:
             if intents:
                 outcomes = self.far.send([parcel for _, _, parcel in intents])
                 self._note_sent(intents, outcomes, report)
+
+    def _moved(self, plan: Plan) -> bool:
+        """Whether something changed since the plan was made: withdrawals do not wait for a backlog."""
+        with self.lake.reading() as con:
+            return log_position(con, self.number, plan.last).last != plan.last
 
     def _note_sent(
         self,
@@ -305,7 +314,7 @@ class Deliverer:
         detail: dict[str, Any] = {}
         values: dict[str, Any] = {"last_cycle": now}
         if report.state == OK:
-            left = plan.sends - self.far.cycle_limit if plan is not None else 0
+            left = plan.sends - plan.handled if plan is not None else 0
             if left > 0:
                 report.state, report.message = PENDING, f"{left} more to send"
             else:

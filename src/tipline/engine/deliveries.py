@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+import duckdb
 import structlog
 
 from tipline.engine.adopt import AdoptPlan, adopt
@@ -112,7 +113,8 @@ class Deliveries:
             except FarSideError as exc:
                 wait = _RETRY
                 log.warning("delivery", output=name, error=str(exc))
-            except TiplineError as exc:
+            except (TiplineError, duckdb.Error) as exc:
+                wait = _RETRY
                 log.error("delivery", output=name, error=str(exc))
             wake.wait(wait)
             wake.clear()

@@ -50,6 +50,7 @@ class Plan:
         full: whether everything was compared.
         counts: number of indicators by what is to be done with them.
         waiting: number of published indicators that are not sent now, by reason.
+        handled: number of planned sends that were dealt with.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -57,6 +58,7 @@ class Plan:
     full: bool
     counts: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
+    handled: int = 0
 
     @property
     def sends(self) -> int:
@@ -224,9 +226,10 @@ def _published_sql(kind: Delivered, published: str, ask: Ask, cut: bool) -> str:
     other = _text(kind.identity("", ask.instance))
     identity = f"CASE type {cases} ELSE {other} END" if cases else other
     semi = " SEMI JOIN touched USING (key)" if cut else ""
+    settings = kind.settings_digest(ask.instance)
     return (
         f"CREATE OR REPLACE TEMP TABLE shown_rows AS SELECT key, rhost, {', '.join(_ROW)},"
-        f" printf('%016x', {_digest(kind)}) || ':{kind.settings_digest()}' AS current, {identity} AS identity"
+        f" printf('%016x', {_digest(kind)}) || ':{settings}' AS current, {identity} AS identity"
         f" FROM {published}{semi}"
     )
 

@@ -14,25 +14,15 @@ import structlog
 from tipline.engine import guard
 from tipline.engine.graph import Audience, Graph
 from tipline.engine.ledger import Ledger
-from tipline.engine.touch import Position, Span, positions, positions_json, region, touch
+from tipline.engine.publish import FEED_ADDED, FEED_REMOVED, compare, explain, write
+from tipline.engine.touch import Position, Span, positions, positions_json, touch
 from tipline.engine.views import Views
 from tipline.store.control import Control
 from tipline.store.lake import Lake
 from tipline.store.records import approved_fingerprints, end_hold, open_hold, record_run, set_hold
-from tipline.store.schema import (
-    ADDED,
-    CHANGED,
-    PUBLISHED,
-    REMOVED,
-    VIEW,
-    VIEW_COLUMNS,
-    digest_sql,
-    log_table,
-    published_table,
-)
+from tipline.store.schema import ADDED, CHANGED, REMOVED, log_table, published_table
 
 log = structlog.get_logger()
-_DIGESTED = [name for name in VIEW if name not in {"key", "kh", "type", "value", "lo", "up", "rhost"}]
 
 
 @dataclass
@@ -174,52 +164,32 @@ class Evaluator:
         rows = views.output(name)
         result.ledger = views.ledgers[name]
         compare(con, rows.live, published, self.graph.outputs[name].shown(), sliced=views.sliced)
-        counts = {op: _count(con, f"difference WHERE op = {op}") for op in (ADDED, CHANGED, REMOVED)}
-        trip = None if free else self._trip(con, name, published, counts)
-        if trip:
-            con.execute(f"DELETE FROM difference WHERE op = {REMOVED if trip.what == guard.REMOVALS else ADDED}")
-            result.held, result.message = trip.count, trip.reason
         decided = [*(views.node(other).name for other in self.graph.upstream(name)), *views.steps[name]]
-        self._apply(con, decided, number, state, at)
+        explain(con, decided, self.graph.configuration.team_allow(views.audience.team))
+        trip = None if free else self._trip(con, name, published)
+        if trip:
+            con.execute(f"DELETE FROM difference WHERE {trip.held}")
+            result.held, result.message = trip.count, trip.reason
+        write(con, number, state.seq, at)
         for op, label in ((ADDED, "added"), (CHANGED, "changed"), (REMOVED, "removed")):
             loud = "loud AND" if op == CHANGED else ""
             setattr(result, label, _count(con, f"difference WHERE {loud} op = {op}"))
         self._advance(con, name, state, at, now, held=trip is not None)
         return result, trip
 
-    def _trip(
-        self, con: duckdb.DuckDBPyConnection, name: str, published: str, counts: dict[int, int]
-    ) -> Trip | None:
+    def _trip(self, con: duckdb.DuckDBPyConnection, name: str, published: str) -> Trip | None:
+        """What the guard holds back; what a person took out by allowing it is never held."""
         settings = self.graph.outputs[name].settings.guard
-        found = guard.check_evaluation(settings, _count(con, published), counts[ADDED], counts[REMOVED])
+        added, removed = _count(con, f"difference WHERE {FEED_ADDED}"), _count(con, f"difference WHERE {FEED_REMOVED}")
+        found = guard.check_evaluation(settings, _count(con, published), added, removed)
         if found is None:
             return None
         hold = open_hold(self.control, name)
         if hold is not None and hold.approved_at:
             return None
-        op = REMOVED if found[0] == guard.REMOVALS else ADDED
-        samples = con.execute(f"SELECT value FROM difference WHERE op = {op} ORDER BY value LIMIT 5").fetchall()
-        return Trip(*found, counts[op], [value for (value,) in samples])
-
-    def _apply(
-        self, con: duckdb.DuckDBPyConnection, decided: list[str], number: int, state: State, at: datetime
-    ) -> None:
-        """Write `difference` and its log; a removal is logged with the reason that a node gave for dropping it."""
-        published, logged = published_table(number), log_table(number)
-        given = " UNION ALL ".join(f"SELECT key, dropped FROM {name} WHERE dropped IS NOT NULL" for name in decided)
-        con.execute(
-            f"INSERT INTO {logged} SELECT ? + row_number() OVER (ORDER BY d.op, d.key), ?, d.op, d.key, d.type, d.value,"
-            " r.reason FROM difference d LEFT JOIN (SELECT key, min(dropped) AS reason FROM"
-            f" ({given}) SEMI JOIN (SELECT key FROM difference WHERE op = {REMOVED}) USING (key) GROUP BY key) r"
-            f" ON r.key = d.key AND d.op = {REMOVED} WHERE d.op <> {CHANGED} OR d.loud",
-            [state.seq, at],
-        )
-        con.execute(f"DELETE FROM {published} WHERE key IN (SELECT key FROM difference WHERE op <> {ADDED})")
-        con.execute(
-            f"INSERT INTO {published} ({', '.join(PUBLISHED)}) SELECT {VIEW_COLUMNS}, digest, shown,"
-            " coalesce(d.since, ?) FROM fresh JOIN difference d USING (key, type, value) ORDER BY kh",
-            [at],
-        )
+        held, count = (FEED_REMOVED, removed) if found[0] == guard.REMOVALS else (FEED_ADDED, added)
+        samples = con.execute(f"SELECT value FROM difference WHERE {held} ORDER BY value LIMIT 5").fetchall()
+        return Trip(*found, count, [value for (value,) in samples], held)
 
     def _advance(
         self,
@@ -293,26 +263,7 @@ class Trip:
     reason: str
     count: int
     samples: list[str]
-
-
-def compare(
-    con: duckdb.DuckDBPyConnection, live: str, published: str, shown: list[str], *, sliced: bool
-) -> None:
-    """Compare fresh rows with what is published: fills `fresh` and `difference` (key, type, value, op, loud, since)."""
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT {VIEW_COLUMNS}, {digest_sql(_DIGESTED)} AS digest,"
-        f" {digest_sql(shown)} AS shown FROM {live}"
-    )
-    columns = ["key", "type", "value", "digest", "shown", "since"]
-    old = region(published, columns) if sliced else f"SELECT {', '.join(columns)} FROM {published}"
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE difference AS SELECT coalesce(f.key, p.key) AS key,"
-        " coalesce(f.type, p.type) AS type, coalesce(f.value, p.value) AS value,"
-        f" CASE WHEN p.key IS NULL THEN {ADDED} WHEN f.key IS NULL THEN {REMOVED} ELSE {CHANGED} END AS op,"
-        " f.shown IS DISTINCT FROM p.shown AS loud, p.since"
-        f" FROM fresh f FULL JOIN ({old}) p ON f.key = p.key"
-        " WHERE f.key IS NULL OR p.key IS NULL OR f.digest <> p.digest"
-    )
+    held: str  # the condition on `difference` of what stays back
 
 
 def current_positions(con: duckdb.DuckDBPyConnection, graph: Graph, at: datetime) -> dict[str, Position]:

@@ -17,6 +17,8 @@ from tipline.store.schema import ADDED, REMOVED, log_table
 # What a receipt's state says of an indicator that is still on its way.
 UNDER_WAY = frozenset({"sending", "withdrawing"})
 _REASONS = 20
+# What a delivery remembers for itself.
+_INTERNAL = frozenset({"planned", "settings"})
 _LISTED = 200
 
 
@@ -47,7 +49,7 @@ def deliveries(engine: Engine) -> list[dict[str, Any]]:
                     key: iso(row[key]) if row else None
                     for key in ("last_cycle", "last_success", "last_reconcile")
                 },
-                "detail": row["detail"] if row else {},
+                "detail": {k: v for k, v in row["detail"].items() if k not in _INTERNAL} if row else {},
             }
         )
     return found
@@ -95,7 +97,18 @@ def receipts(engine: Engine, keys: set[str]) -> list[dict[str, Any]]:
     """What far sides answered for indicators, by their keys (hyphens do not matter)."""
     listed = {key.replace("-", "") for key in keys}
     found = rows(engine.control, RECEIPTS, RECEIPTS.c.key.in_(listed)) if listed else []
-    fields = ("output", "type", "value", "state", "holds", "far_id", "reason", "attempts", "last_sent", "expires")
+    fields = (
+        "output",
+        "type",
+        "value",
+        "state",
+        "holds",
+        "far_id",
+        "reason",
+        "attempts",
+        "last_sent",
+        "expires",
+    )
     return [{f: iso(row[f]) if f in {"last_sent", "expires"} else row[f] for f in fields} for row in found]
 
 

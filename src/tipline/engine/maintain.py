@@ -75,11 +75,12 @@ def sort_published(lake: Lake, graph: Graph, name: str) -> bool:
     table = published_table(graph.ids[name])
     with lake.writing() as con:
         row = con.execute(
-            f"SELECT count(*), count(*) FILTER (kh < before) FROM (SELECT kh, lag(kh) OVER (ORDER BY rowid) AS before"
+            "SELECT count(*), count(*) - coalesce(min(place) FILTER (kh < before), count(*)) FROM (SELECT kh,"
+            " row_number() OVER (ORDER BY rowid) - 1 AS place, lag(kh) OVER (ORDER BY rowid) AS before"
             f" FROM {table})"
         ).fetchone()
-        total, breaks = row or (0, 0)
-        if not breaks or breaks < RESORT_SHARE * total / 1000:
+        total, tail = row or (0, 0)
+        if tail <= RESORT_SHARE * total:
             return False
         con.execute(f"CREATE TEMP TABLE resorted AS SELECT * FROM {table} ORDER BY kh")
         con.execute(f"DELETE FROM {table}")

@@ -33,7 +33,7 @@ from tipline.engine.times import iso
 from tipline.engine.verify import verify
 from tipline.outputs.delivery import Delivered
 from tipline.store.receipts import NO, PARKED, WITHDRAWN
-from tipline.store.records import open_hold, runs_of
+from tipline.store.records import runs_of
 
 NAMES: dict[str, str] = {}  # operation -> method
 _STEP = 0.1  # seconds between looks at receipts while waiting for them
@@ -183,10 +183,7 @@ class Operations:
         outputs = graph.downstream(self.engine.configuration.team_allow(team))
         before = journeys.log_positions(self.engine, outputs)
         account = self.people.allow(value, reason=reason, ttl=ttl, team=team, user=user, type_=type)
-        held = [name for name in outputs if open_hold(self.engine.control, name)]
-        # A person has decided, so the guards stand aside; but not where they hold something else.
-        free = [name for name in outputs if name not in held]
-        evaluated = [*self.engine.evaluate(free, approved=True), *self.engine.evaluate(held)]
+        evaluated = self.engine.evaluate(outputs)
         taken = journeys.changes_since(self.engine, before)
         samples = [sample for change in taken for sample in change["samples"]]
         keys = {sample["key"] for sample in samples if sample["op"] == "removed"}
@@ -349,7 +346,9 @@ class Operations:
         while True:
             now = {(r["output"], r["type"], r["value"]): r for r in journeys.receipts(self.engine, keys)}
             found = [
-                now.get((old["output"], old["type"], old["value"])) or {**old, "state": WITHDRAWN, "holds": NO} for old in before
+                now.get((old["output"], old["type"], old["value"]))
+                or {**old, "state": WITHDRAWN, "holds": NO}
+                for old in before
             ]
             settled = all(receipt["state"] in {WITHDRAWN, PARKED} for receipt in found)
             if settled or not self.scheduler.alive or time.monotonic() >= end:

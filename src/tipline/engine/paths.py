@@ -18,12 +18,15 @@ from tipline.model.keys import key
 from tipline.model.normalise import normalise_one
 from tipline.model.policy import Policy
 from tipline.model.reasons import DROP_REASONS
+from tipline.sources.base import EXACT
 from tipline.store.control import RECEIPTS
 from tipline.store.records import rows
 from tipline.store.schema import OPS, VIEW_COLUMNS, claims_table, log_table, published_table
 
 _EVERYTHING = Policy.allow_list()
 _HISTORY = 20
+# An allow-list entry that means its very value covers nothing else.
+_MEANT = f"(key = '{{key}}' OR NOT list_contains(coalesce(tags, []), '{EXACT}'))"
 
 
 class NotAnIndicator(TiplineError):
@@ -101,7 +104,7 @@ def _claims(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked) -> lis
         query = (
             "SELECT key::VARCHAR AS key, type, value, record, confidence, tlp, actionable, tags, threat_types,"
             " description, first_seen, last_seen, valid_until, added, left_at"
-            f" FROM {table} WHERE {covering(asked)} ORDER BY value, record LIMIT 100"
+            f" FROM {table} WHERE {covering(asked)} AND {_MEANT.format(key=asked.key)} ORDER BY value, record LIMIT 100"
         )
         allow_list = name in engine.configuration.allow_lists
         found += [{"source": name, "allow_list": allow_list, **row} for row in dicts(con, query)]
@@ -123,18 +126,23 @@ def _steps(
         try:
             for output in (name for name in graph.outputs if graph.audience(name) == audience):
                 for node in [*graph.feeds(output), *graph.upstream(output)]:
-                    _note_steps(con, node, views.node(node).name, steps)
+                    _note_steps(con, node, views.node(node).name, steps, output)
                 views.output(output)
                 for relation in views.steps[output]:
-                    _note_steps(con, output, relation, steps)
+                    _note_steps(con, output, relation, steps, output)
         finally:
             views.close()
     return list(steps.values())
 
 
 def _note_steps(
-    con: duckdb.DuckDBPyConnection, node: str, relation: str, steps: dict[tuple[str, str, str | None], dict[str, Any]]
+    con: duckdb.DuckDBPyConnection,
+    node: str,
+    relation: str,
+    steps: dict[tuple[str, str, str | None], dict[str, Any]],
+    output: str,
 ) -> None:
+    """Note what a node decided, and on the way to which outputs: their audiences may differ."""
     query = f"SELECT value, type, dropped, confidence, sources FROM {relation} ORDER BY dropped NULLS FIRST, value LIMIT 50"
     for row in dicts(con, query):
         decision = "dropped" if row["dropped"] else "passed on"
@@ -146,8 +154,11 @@ def _note_steps(
             "reason": row["dropped"],
             "confidence": row["confidence"],
             "sources": row["sources"],
+            "outputs": [],
         }
-        steps.setdefault((node, row["value"], row["dropped"]), entry)
+        ways = steps.setdefault((node, row["value"], row["dropped"]), entry)["outputs"]
+        if output not in ways and output != node:
+            ways.append(output)
 
 
 def _published(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked) -> list[dict[str, Any]]:
@@ -197,7 +208,7 @@ def listing(engine: Engine, node: str, limit: int = 1000, offset: int = 0) -> li
     if node in graph.outputs:
         source = f"SELECT {VIEW_COLUMNS}, since FROM {published_table(graph.ids[node])}"
     elif node in graph.sources:
-        source = f"SELECT * EXCLUDE (digest) FROM {claims_table(graph.ids[node])}"
+        source = f"SELECT * EXCLUDE (digest, line) FROM {claims_table(graph.ids[node])}"
     else:
         return _processor_listing(engine, node, limit, offset)
     with engine.lake.reading() as con:

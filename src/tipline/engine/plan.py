@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+
+import duckdb
 
 from tipline.config.schema import Configuration
 from tipline.engine.core import Engine
-from tipline.engine.evaluate import compare, current_positions
+from tipline.engine.evaluate import current_positions, output_state
 from tipline.engine.graph import Graph
+from tipline.engine.publish import compare
 from tipline.engine.views import Views
-from tipline.errors import ConfigError
+from tipline.model.types import TYPES
+from tipline.outputs.delivery import Delivered
+from tipline.store.receipts import other_identities
 from tipline.store.records import record_config
 from tipline.store.schema import ADDED, CHANGED, OPS, REMOVED, published_table
 
@@ -45,59 +50,56 @@ class Plan:
         return any(o.added or o.changed or o.removed or o.state in {"new", "gone"} for o in self.outputs)
 
 
-class _Undo(Exception):  # noqa: N818 - not an error: it ends the trial transaction
-    """Ends the trial, so that nothing of it stays."""
-
-
 def plan(engine: Engine, candidate: Configuration) -> Plan:
-    """Try a candidate configuration on the claims as they are.
+    """Try a candidate configuration on the claims as they are; nothing of it stays.
 
     Raises:
         ConfigError: a node changes its kind.
     """
-    found: Plan | None = None
+    con = engine.lake.connection()
     try:
-        with engine.lake.writing() as con:
-            known = engine.lake.nodes(con)
-            ids: dict[str, int] = {}
-            for name, node in candidate.nodes().items():
-                before = known.get((node.sort, name))
-                if before and before[1] != node.kind:
-                    raise ConfigError(f"{name} was a {before[1]} and would be a {node.kind}", fix="give it another name")
-                ids[name] = engine.lake.node_id(con, name, node.sort, node.kind, engine.clock())
-            graph = Graph(candidate, ids)
-            now = engine.clock()
-            moments = {name: p.moment for name, p in current_positions(con, graph, now).items()}
-            outputs = [_output(con, engine, graph, name, now, moments) for name in graph.outputs]
-            outputs += [_gone(con, engine, name) for name in engine.graph.outputs if name not in graph.outputs]
-            new = [name for name in graph.sources if name not in engine.graph.sources]
-            gone = [name for name in engine.configuration.nodes() if name not in candidate.nodes()]
-            found = Plan(outputs, new, gone)
-            raise _Undo
-    except _Undo:
-        pass
-    if found is None:
-        raise ConfigError("the plan could not be made")
-    return found
+        con.execute("BEGIN")
+        before = {key: known for key, known in engine.lake.nodes(con).items() if not known.retired}
+        nodes = [(name, node.sort, node.kind) for name, node in candidate.nodes().items()]
+        ids = engine.lake.number_nodes(con, nodes, engine.clock())
+        graph = Graph(candidate, ids)
+        now = engine.clock()
+        moments = {name: p.moment for name, p in current_positions(con, graph, now).items()}
+        outputs = [_output(con, engine, graph, name, now, moments, new=("output", name) not in before) for name in graph.outputs]
+        gone = [name for _, name in before if name not in candidate.nodes()]
+        outputs += [
+            _gone(con, name, known.number) for (sort, name), known in before.items() if sort == "output" and name in gone
+        ]
+        new = [name for name in graph.sources if ("source", name) not in before]
+        return Plan(outputs, new, gone)
+    finally:
+        con.execute("ROLLBACK")
+        con.close()
 
 
 def approve(engine: Engine, candidate: Configuration, actor: str) -> None:
     """Approve what a candidate changes: the guards let exactly this configuration's first evaluation through."""
     with engine.lake.reading() as con:
-        ids = {name: node for (_, name), (node, _) in engine.lake.nodes(con).items()}
+        ids = {name: known.number for (_, name), known in engine.lake.nodes(con).items()}
     graph = Graph(candidate, ids)
     fingerprints = {name: graph.fingerprint(name) for name in graph.outputs}
     record_config(engine.control, engine.clock(), actor, "", fingerprints)
 
 
-def _output(con: Any, engine: Engine, graph: Graph, name: str, now: Any, moments: dict[str, Any]) -> OutputPlan:
-    table = published_table(graph.ids[name])
-    if name not in engine.graph.outputs:
-        state = "new"
-    else:
-        state = "same" if engine.graph.fingerprint(name) == graph.fingerprint(name) else "changed"
-    (held,) = con.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
-    result = OutputPlan(name, state, published=held)
+def _output(
+    con: duckdb.DuckDBPyConnection,
+    engine: Engine,
+    graph: Graph,
+    name: str,
+    now: datetime,
+    moments: dict[str, datetime],
+    *,
+    new: bool,
+) -> OutputPlan:
+    number = graph.ids[name]
+    table = published_table(number)
+    same = output_state(con, number).fingerprint == graph.fingerprint(name)
+    result = OutputPlan(name, "new" if new else "same" if same else "changed", published=_count(con, table))
     views = Views(con, graph, graph.audience(name), now, moments, sliced=False)
     try:
         compare(con, views.output(name).live, table, graph.outputs[name].shown(), sliced=False)
@@ -114,17 +116,24 @@ def _output(con: Any, engine: Engine, graph: Graph, name: str, now: Any, moments
 
 
 def _notes(engine: Engine, graph: Graph, name: str) -> list[str]:
-    """What the far side itself would see: copies under another id, for instance."""
-    before = engine.graph.outputs.get(name)
-    compare_far_side = getattr(graph.outputs[name], "plan_notes", None)
-    if before is None or compare_far_side is None:
+    """What the far side itself would see: indicators that would be kept there under another id."""
+    output = graph.outputs[name]
+    if not isinstance(output, Delivered):
         return []
-    notes: list[str] = compare_far_side(before)
-    return notes
+    instance = graph.configuration.settings.instance
+    identities = {output.identity(type_, instance) for type_ in TYPES}
+    copies = other_identities(engine.control, output.name, identities)
+    if not copies:
+        return []
+    return [f"{copies:,} indicators would be made anew at the far side under another identity, and their old copies taken back"]
 
 
-def _gone(con: Any, engine: Engine, name: str) -> OutputPlan:
-    table = published_table(engine.graph.ids[name])
-    (held,) = con.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
+def _gone(con: duckdb.DuckDBPyConnection, name: str, number: int) -> OutputPlan:
+    held = _count(con, published_table(number))
     note = "what it delivered stays at its far side until it expires there: empty it first (where: 'false') to withdraw"
     return OutputPlan(name, "gone", published=held, removed=held, notes=[note] if held else [])
+
+
+def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    row = con.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(row[0]) if row else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +18,9 @@ from tipline import __version__
 from tipline.engine import guard
 from tipline.engine.claims import Difference, compare, withdraw, write_changes
 from tipline.engine.ledger import Ledger
+from tipline.engine.lines import Lines, commit_of
 from tipline.engine.stage import stage
-from tipline.errors import TiplineError
+from tipline.errors import StoreError, TiplineError
 from tipline.sources.ageing import expiries
 from tipline.sources.base import Poll, PollContext, Source
 from tipline.store.control import Control
@@ -62,20 +64,29 @@ class Poller:
     def poll(self, source: Source, number: int, at: datetime, *, allow_list: bool = False) -> PollResult:
         """Poll once; a failure is a result, and leaves the claims as they are."""
         spool = self.spool / f"{source.name}-{number}"
-        con = self.lake.connection()
         try:
-            result = self._poll(con, source, number, at, spool, allow_list=allow_list)
+            result = self._tried(source, number, at, spool, allow_list=allow_list)
         except TiplineError as exc:
             result = PollResult(source.name, "failed", str(exc))
         except OSError as exc:
-            result = PollResult(source.name, "failed", f"{source.name}: {exc.strerror or exc}")
-        except duckdb.Error as exc:
-            result = PollResult(source.name, "failed", f"{source.name}: the store refused: {str(exc).splitlines()[0]}")
+            what = f"{source.name}: {exc.strerror or exc} (check the disk that holds {self.spool})"
+            result = PollResult(source.name, "failed", what)
+        except Exception as exc:  # noqa: BLE001 - kinds are other people's code too: one that breaks fails alone
+            log.exception("poll broke", source=source.name)
+            what = f"{source.name}: {type(exc).__name__}: {str(exc).partition(chr(10))[0]} (report it: the log has more)"
+            result = PollResult(source.name, "failed", what)
         finally:
-            con.close()
             shutil.rmtree(spool, ignore_errors=True)
-        self._note(result, source, number, at)
+        try:
+            self._note(result, source, number, at)
+        except StoreError as exc:
+            # Nothing can be written now, so that the log is all there is; what was committed stays committed.
+            log.error("poll not recorded", source=source.name, state=result.state, message=result.message, error=str(exc))
         return result
+
+    def _tried(self, source: Source, number: int, at: datetime, spool: Path, *, allow_list: bool) -> PollResult:
+        with closing(self.lake.connection()) as con:
+            return self._poll(con, source, number, at, spool, allow_list=allow_list)
 
     def _poll(
         self,
@@ -94,14 +105,18 @@ class Poller:
             log.warning("feed", source=source.name, message=warning)
         if poll.unchanged:
             return self._unchanged(source, number, at, poll)
-        ledger = stage(con, poll.frames, settings.policy(allow_list=allow_list))
-        result = PollResult(source.name, "ok", ledger=ledger, bytes=poll.bytes)
         snapshot = settings.mode == "snapshot"
+        policy = settings.policy(allow_list=allow_list)
+        lines = Lines(con, number, policy) if snapshot else None
+        ledger = stage(con, poll.frames, policy, lines)
+        result = PollResult(source.name, "ok", ledger=ledger, bytes=poll.bytes)
         rules = expiries(settings.expire)
         hold = open_hold(self.control, source.name)
         with self.lake.writing(con):
             refresh = not snapshot and any(rule.base == "last_seen" for rule in rules)
-            diff = compare(con, number, snapshot=snapshot, refresh=refresh)
+            diff = compare(con, number, snapshot=snapshot, refresh=refresh, by_line=snapshot)
+            # Claims that left meanwhile (by age) may have come again in a line that was not judged.
+            raced = lines is not None and lines.commit != commit_of(con, number)
             trip = _trip(con, source, number, ledger, diff, hold, at, allow_list=allow_list) if snapshot else None
             con.execute("DELETE FROM held WHERE source = ?", [number])
             if trip:
@@ -109,7 +124,7 @@ class Poller:
                 _keep_back(con, number, trip.what)
             counts = write_changes(con, number, at, rules, approved=bool(hold and not trip), append=not snapshot)
             # Held additions are not in the claims, so the next poll must see the whole body again.
-            cursor = {} if trip and trip.what == guard.ADDITIONS else poll.cursor
+            cursor = {} if raced or (trip and trip.what == guard.ADDITIONS) else poll.cursor
             kept = {"settings": _reading(source), "cursor": cursor}
             self._advance(con, number, at, kept, ledger, held=bool(trip))
         result.added, result.changed, result.removed = counts["added"], counts["changed"], counts["removed"]

@@ -19,7 +19,7 @@ import polars as pl
 
 from tipline.engine.deliver import Deliverer
 from tipline.engine.delivery_plan import rows_of
-from tipline.errors import FarSideError
+from tipline.errors import ConfigError, FarSideError
 from tipline.outputs.delivery import FarItem, Outcome, Parcel, Row
 from tipline.store.control import Control
 from tipline.store.receipts import ACCEPTED, NO, YES, Receipt, by_keys, note, put, scan
@@ -104,7 +104,7 @@ def reconcile(deliverer: Deliverer, *, fix: bool = False) -> ReconcileReport:
                 _Comparison(
                     deliverer, con, report, now, fix=fix and deliverer.kind.settings.mode == "live"
                 ).run(items)
-        except FarSideError as error:
+        except (FarSideError, ConfigError) as error:
             report.state, report.message = FAILED, str(error)
         _remember(deliverer, report, now)
     return report

@@ -2,8 +2,8 @@
 
 A log that was cut off (power loss) opens by itself, at a whole transaction. One with a flipped byte, or with
 zeros at its end, does not open at all. The engine then names the byte of the entry that fails its checksum;
-everything before it is sound, and what was committed after it is lost. Far sides may be ahead of us then: every
-delivery is sent in full again.
+everything before it is sound, and what was committed after it is lost. Far sides may be ahead of us then:
+every delivery is sent in full again.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import duckdb
 import structlog
 
 from tipline.engine.alerts import Alerts
@@ -59,11 +60,13 @@ class Scheduler:
         self.error: str | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._lock = threading.Lock()
         self._asked: set[str] = set()
         self._running: dict[str, Future[None]] = {}
         self._thread: threading.Thread | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._last: dict[str, datetime] = {}
+        self._written: set[str] = set()
 
     def start(self) -> None:
         """Run until `stop`."""
@@ -90,7 +93,8 @@ class Scheduler:
     def wake(self, source: str | None = None) -> None:
         """Look again now; a source that is named is polled at once."""
         if source:
-            self._asked.add(source)
+            with self._lock:
+                self._asked.add(source)
         self._wake.set()
 
     def changed(self, outputs: list[str], *, approved: bool = False) -> list[Evaluated]:
@@ -110,20 +114,25 @@ class Scheduler:
         return result
 
     def _loop(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._step()
-            except TiplineError as exc:
-                log.error("engine", error=str(exc))
-            self._wake.wait(_STEP)
-            self._wake.clear()
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._step()
+                except (TiplineError, duckdb.Error) as exc:
+                    log.error("engine", error=str(exc))
+                self._wake.wait(_STEP)
+                self._wake.clear()
+        except BaseException as exc:
+            self.error = f"{type(exc).__name__}: {exc}"
+            log.critical("the engine has stopped", error=self.error)
+            raise
 
     def _step(self) -> None:
         now = self.engine.clock()
+        self._collect()
         for name in self._due(now):
-            if name not in self._running and self._pool is not None:
+            if self._pool is not None:
                 self._running[name] = self._pool.submit(self._poll, name)
-        self._running = {name: future for name, future in self._running.items() if not future.done()}
         if self._every("tick", _TICK, now):
             self.engine.tick()
             self._evaluate(list(self.engine.graph.outputs))
@@ -142,8 +151,20 @@ class Scheduler:
         self._last[what] = now
         return True
 
+    def _collect(self) -> None:
+        """Let go of polls that are done; one that broke is told, and costs the others nothing."""
+        for name, future in list(self._running.items()):
+            if future.done():
+                del self._running[name]
+                error = future.exception()
+                if error is not None:
+                    log.error("poll broke", source=name, error=f"{type(error).__name__}: {error}")
+
     def _due(self, now: datetime) -> list[str]:
-        asked, self._asked = self._asked, set()
+        """Sources to poll now; one that is asked for while it is being polled is polled again afterwards."""
+        with self._lock:
+            asked = self._asked - set(self._running)
+            self._asked -= asked
         with self.engine.lake.reading() as con:
             rows = con.execute("SELECT source, last_poll, failing_since FROM source_state").fetchall()
         states = {number: (last, failing) for number, last, failing in rows}
@@ -151,7 +172,8 @@ class Scheduler:
         for name, source in self.engine.graph.sources.items():
             last, failing = states.get(self.engine.graph.ids[name], (None, None))
             period = min(source.settings.every, _RETRY) if failing else source.settings.every
-            if polled(source) and (name in asked or last is None or last + period <= now):
+            ready = name in asked or last is None or last + period <= now
+            if polled(source) and ready and name not in self._running:
                 due.append(name)
         return due
 
@@ -165,9 +187,11 @@ class Scheduler:
 
     def _evaluate(self, outputs: list[str], *, approved: bool = False) -> list[Evaluated]:
         results = self.engine.evaluate(outputs, approved=approved)
-        changed = [result.output for result in results if result.committed or result.full]
-        for name in changed:
-            write_files(self.engine, name)
+        for result in results:
+            # At first each is written, changed or not: the process before may have died between commit and file.
+            if result.committed or result.full or result.output not in self._written:
+                write_files(self.engine, result.output)
+                self._written.add(result.output)
         self.deliveries.wake([result.output for result in results if result.committed])
         return results
 

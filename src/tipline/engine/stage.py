@@ -8,18 +8,28 @@ import duckdb
 import polars as pl
 
 from tipline.engine.ledger import MAX_SAMPLES, Ledger
+from tipline.engine.lines import Lines
 from tipline.model.normalise import conform
 from tipline.model.policy import Policy
-from tipline.store.schema import ATTRIBUTES, INDICATOR, columns_sql, digest_sql
+from tipline.store.schema import ATTRIBUTES, INDICATOR, claims_table, columns_sql, digest_sql
 
-INCOMING = {**INDICATOR, "record": "VARCHAR", **ATTRIBUTES, "digest": "UBIGINT"}
+INCOMING = {**INDICATOR, "record": "VARCHAR", **ATTRIBUTES, "digest": "UBIGINT", "line": "UBIGINT"}
 _COLUMNS = ", ".join(INCOMING)
 _LISTS = ("threat_types", "tags", "refs")
 _DIGESTED = list(ATTRIBUTES)
 
 
-def stage(con: duckdb.DuckDBPyConnection, frames: Iterable[pl.DataFrame], policy: Policy) -> Ledger:
+def stage(
+    con: duckdb.DuckDBPyConnection, frames: Iterable[pl.DataFrame], policy: Policy, lines: Lines | None = None
+) -> Ledger:
     """Read every frame into the temporary table `incoming`, one row per (key, record).
+
+    Args:
+        con: the poll's own connection.
+        frames: raw frames.
+        policy: how their rows are judged.
+        lines: the lines that the source's claims came from; rows that are among them are counted and not
+            staged, and those that the frames did not bring are put into the temporary table `gone_lines`.
 
     Returns:
         The account of the frames: what was read, accepted, duplicate, and dropped with its reason.
@@ -27,15 +37,36 @@ def stage(con: duckdb.DuckDBPyConnection, frames: Iterable[pl.DataFrame], policy
     ledger = Ledger()
     con.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({columns_sql(INCOMING)})")
     for frame in frames:
-        claims = conform(frame, policy)
-        ledger.read += claims.height
+        ledger.read += frame.height
+        new, line = lines.unseen(frame) if lines else (frame, pl.lit(None, pl.UInt64).alias("line"))
+        if new.is_empty():
+            continue
+        claims = conform(new, policy).with_columns(line)
         _account_drops(claims, ledger)
         _insert(con, claims.filter(pl.col("drop").is_null()))
-    kept = _count(con)
+    kept, seen, again = _count(con), 0, 0
+    if lines:
+        kept, seen = kept + lines.seen + lines.repeats, lines.seen
+        again = _seen_again(con, lines)
     _remove_duplicates(con)
-    ledger.accepted = _count(con)
+    ledger.accepted = _count(con) + seen - again
     ledger.duplicate = kept - ledger.accepted
     return ledger
+
+
+def _seen_again(con: duckdb.DuckDBPyConnection, lines: Lines) -> int:
+    """Put the claims of seen lines beside staged rows on the same (key, record), to be chosen among; returns how many."""
+    con.register("gone_frame", lines.gone().to_arrow())
+    con.execute("CREATE OR REPLACE TEMP TABLE gone_lines AS SELECT line FROM gone_frame")
+    con.unregister("gone_frame")
+    before = _count(con)
+    if lines.seen and before:
+        con.execute(
+            f"INSERT INTO incoming ({_COLUMNS}) SELECT {_COLUMNS} FROM {claims_table(lines.source)}"
+            " SEMI JOIN incoming USING (key, record) ANTI JOIN gone_lines USING (line)"
+            " WHERE line IS NOT NULL AND left_at IS NULL"
+        )
+    return _count(con) - before
 
 
 def _account_drops(claims: pl.DataFrame, ledger: Ledger) -> None:
@@ -55,9 +86,9 @@ def _insert(con: duckdb.DuckDBPyConnection, claims: pl.DataFrame) -> None:
     con.execute(
         f"INSERT INTO incoming ({_COLUMNS})"
         f" SELECT md5(identity)::UUID, md5_number_lower(identity), type, value, lo, up, rhost, record,"
-        f" {', '.join(ATTRIBUTES)}, {digest_sql(_DIGESTED)}"
+        f" {', '.join(ATTRIBUTES)}, {digest_sql(_DIGESTED)}, line"
         f" FROM (SELECT type || '|' || value AS identity, type, value, lo::UUID AS lo, up::UUID AS up, rhost, record,"
-        f" {attributes} FROM frame)"
+        f" {attributes}, line FROM frame)"
     )
     con.unregister("frame")
 
@@ -65,7 +96,8 @@ def _insert(con: duckdb.DuckDBPyConnection, claims: pl.DataFrame) -> None:
 def _attribute(name: str) -> str:
     source = '"references"' if name == "refs" else name
     if name in _LISTS:
-        return f"CASE WHEN {source} IS NOT NULL THEN list_sort(list_distinct({source})) END AS {name}"
+        # Most lists hold one item, and sorting those would cost as much as all the rest.
+        return f"CASE WHEN len({source}) > 1 THEN list_sort(list_distinct({source})) ELSE {source} END AS {name}"
     return f"{source} AS {name}"
 
 
@@ -86,7 +118,7 @@ def _remove_duplicates(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT DISTINCT ON (key, record) {_COLUMNS} FROM incoming"
         " SEMI JOIN repeated USING (key, record)"
-        " ORDER BY key, record, confidence DESC NULLS LAST, last_seen DESC NULLS LAST, digest"
+        " ORDER BY key, record, confidence DESC NULLS LAST, last_seen DESC NULLS LAST, digest, line"
     )
     con.execute("DELETE FROM incoming WHERE (key, record) IN (SELECT (key, record) FROM repeated)")
     con.execute(f"INSERT INTO incoming ({_COLUMNS}) SELECT {_COLUMNS} FROM chosen")

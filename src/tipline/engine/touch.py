@@ -65,7 +65,7 @@ def touch(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], span
     _by_allow_lists(con, graph, allows, feeds, span)
     if any(graph.reach(name) == "all" for name in outputs) and _count(con, "touched"):
         return False
-    if any(graph.reach(name) != "key" for name in outputs):
+    if _reaches_islands(con, graph, outputs, allows):
         _islands(con, graph, feeds, touching=any(graph.touching(name) for name in outputs))
     con.execute("CREATE OR REPLACE TEMP TABLE slice AS SELECT DISTINCT key FROM touched")
     total = sum(_count(con, claims_table(graph.ids[source])) for source in feeds)
@@ -156,6 +156,18 @@ def _by_allow_lists(
     )
 
 
+def _reaches_islands(
+    con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], allows: list[str]
+) -> bool:
+    """Whether addresses matter to others around them: to range arithmetic, or where an allowed network cuts or cut."""
+    nodes = [graph.outputs[name] for name in outputs]
+    nodes += [graph.processors[name] for output in outputs for name in graph.upstream(output)]
+    if any(node.reach != "key" for node in nodes):
+        return True
+    lists = ["changed_entries", *(claims_table(graph.ids[name]) for name in allows)]
+    return any(_count(con, f"{name} WHERE lo IS NOT NULL") for name in lists)
+
+
 def _islands(con: duckdb.DuckDBPyConnection, graph: Graph, feeds: list[str], *, touching: bool) -> None:
     """Widen `touched` to the islands of addresses around it, and note their hulls."""
     if not _count(con, f"touched WHERE {_IPS} AND lo IS NOT NULL"):
@@ -173,9 +185,11 @@ def _islands(con: duckdb.DuckDBPyConnection, graph: Graph, feeds: list[str], *, 
     con.execute(f"INSERT INTO touched SELECT key, type, lo, up FROM ({within('hulls', 'addresses')})")
 
 
-def region(published: str, columns: Iterable[str] = VIEW) -> str:
+def region(con: duckdb.DuckDBPyConnection, published: str, columns: Iterable[str] = VIEW) -> str:
     """SQL: the published rows that an evaluation of `slice` and `hulls` decides on."""
     names = ", ".join(f"p.{c}" for c in columns)
+    if not _count(con, "hulls"):
+        return f"SELECT {names} FROM {published} p WHERE p.key IN (SELECT key FROM slice)"
     addresses = f"(SELECT * FROM {published} WHERE {_IPS} AND lo IS NOT NULL)"
     return (
         f"SELECT {names} FROM {published} p WHERE p.key IN (SELECT key FROM slice)"

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tipline.engine.core import Engine
-from tipline.engine.evaluate import compare, output_state
+from tipline.engine.evaluate import output_state
+from tipline.engine.publish import compare
 from tipline.engine.views import Views
 from tipline.store.records import open_hold
 from tipline.store.schema import OPS, published_table

@@ -127,11 +127,14 @@ class Views:
         self._made.clear()
         self._done.clear()
 
+    def _view(self, sql: str) -> str:
+        name = f"v_{next(self._numbers)}"
+        self.con.execute(f"CREATE TEMP VIEW {name} AS {sql}")
+        self._made.append(("VIEW", name))
+        return name
+
     def _relation(self, table: str, *, unique: bool) -> Relation:
-        live = f"v_{next(self._numbers)}"
-        self.con.execute(f"CREATE TEMP VIEW {live} AS SELECT * FROM {table} WHERE dropped IS NULL")
-        self._made.append(("VIEW", live))
-        return Relation(table, live, unique)
+        return Relation(table, self._view(f"SELECT * FROM {table} WHERE dropped IS NULL"), unique)
 
     def _step(self, sql: str, ledger: Ledger, *, unique: bool) -> Relation:
         relation = self._relation(self.materialise(sql), unique=unique)
@@ -140,7 +143,12 @@ class Views:
 
     def _leaf(self, name: str) -> Relation:
         ledger = self.ledgers.setdefault(name, Ledger())
-        relation = self._step(self._leaf_sql(name, allow_list=False), ledger, unique=False)
+        sql = self._leaf_sql(name, allow_list=False)
+        # A claim is one a (key, record): without records, one a key.
+        unique = not self._count(f"{claims_table(self.graph.ids[name])} WHERE record <> ''")
+        # A slice is cut once for all its readers; all claims are read where they lie rather than copied.
+        relation = self._relation(self.materialise(sql) if self.sliced else self._view(sql), unique=unique)
+        self._account(relation.name, ledger)
         ledger.read = self._count(relation.name)
         ledger.accepted = ledger.read - sum(ledger.dropped.values())
         return relation
@@ -149,7 +157,11 @@ class Views:
         kind = self.graph.processors[name]
         inputs = [self.node(other) for other in kind.settings.inputs]
         unique = len(inputs) == 1 and inputs[0].unique
-        lists = [self.allow_list(other) for other in getattr(kind.settings, "allow", [])]
+        lists = self._filled([self.allow_list(other) for other in getattr(kind.settings, "allow", [])])
+        ledger = self.ledgers.setdefault(name, Ledger())
+        if kind.merges and unique and not lists:
+            ledger.read = ledger.accepted = self._count(inputs[0].live)
+            return Relation(inputs[0].live, inputs[0].live, unique=True)
         query = Query(
             inputs=[relation.live for relation in inputs],
             allow=lists,
@@ -157,7 +169,6 @@ class Views:
             materialise=self.materialise,
             unique=unique,
         )
-        ledger = self.ledgers.setdefault(name, Ledger())
         ledger.read = self._count(query.union())
         is_unique = kind.unique if kind.unique is not None else unique
         relation = self._step(kind.query(query), ledger, unique=is_unique)
@@ -176,10 +187,13 @@ class Views:
         return once
 
     def _allow(self, relation: Relation, lists: list[str], urls: Urls, ledger: Ledger) -> Relation:
-        entries = [name for name in lists if self._count(name)]
+        entries = self._filled(lists)
         if not entries:
             return relation
         return self._step(allow(relation.live, union(entries), urls), ledger, unique=True)
+
+    def _filled(self, lists: list[str]) -> list[str]:
+        return [name for name in lists if self._count(name)]
 
     def _leaf_sql(self, name: str, *, allow_list: bool) -> str:
         source = self.graph.sources[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -83,7 +83,7 @@ class CsvSettings(TextSettings):
     trim: bool = Field(
         default=True, description="Take white space (also no-break spaces) off both ends of cells."
     )
-    short_rows: Annotated[str, Field(pattern="^(drop|keep)$")] = Field(
+    short_rows: Literal["drop", "keep"] = Field(
         default="drop",
         description="Rows that lack a mapped cell: drop (as bad-row), or keep if they hold the value.",
     )

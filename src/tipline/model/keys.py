@@ -23,3 +23,8 @@ def key(kind: str, value: str) -> UUID:
 def kh(kind: str, value: str) -> int:
     """The 64-bit hash stored beside the key: the digest's last 8 bytes, little-endian."""
     return int.from_bytes(_digest(kind, value)[8:], "little")
+
+
+def kh_of(key: UUID) -> int:
+    """The 64-bit hash of the indicator with this key."""
+    return int.from_bytes(key.bytes[8:], "little")

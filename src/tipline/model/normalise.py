@@ -17,6 +17,7 @@ from tipline.model.claims import CLAIM_SCHEMA, LIST_COLUMNS, RAW_COLUMNS, RAW_LE
 from tipline.model.detect import common_kind, rare_kind
 from tipline.model.policy import Policy
 from tipline.model.refang import refang, trim
+from tipline.model.single import judge_common
 from tipline.model.types import NARROWING, TYPES, direction_of_word, type_of_word
 from tipline.model.verdict import VERDICT_SCHEMA, Verdict, complete
 
@@ -248,6 +249,9 @@ def normalise_one(text: str, type: str | None = None, policy: Policy = _DEFAULT)
         policy: what is accepted.
     """
     safe = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    common = judge_common(safe, policy) if type is None else None
+    if common is not None:
+        return common
     raw = pl.DataFrame({"value": [safe], "type": [type]}, schema={"value": pl.String, "type": pl.String})
     verdict = judge(raw, policy).row(0, named=True)
     del verdict["row"]

@@ -9,7 +9,7 @@ from types import MappingProxyType
 DROP_REASONS: Mapping[str, str] = MappingProxyType(
     {
         "empty": "the value is empty",
-        "too-long": "the value is longer than the source's max_value_length",
+        "too-long": "the value is longer than any indicator (4,096 bytes)",
         "unknown-type": "the value looks like no kind of indicator; set the source's type if it is one",
         "unsupported-type": "the source's type word names nothing that tipline holds",
         "unwanted-type": "the source's settings leave this type out",

@@ -34,7 +34,7 @@ _INVISIBLE = r"[\x{200B}\x{2060}\x{FEFF}\x{200E}\x{200F}\x{061C}\x{202A}-\x{202E
 
 _OPEN, _CLOSE = r"[\[({]+\s*", r"\s*[\])}]+"
 
-#: Pattern and replacement, in order. Everything they match is also matched by `_DIRTY`.
+#: Pattern and replacement, in order. Everything they match is also matched by `DIRTY`.
 _STEPS: tuple[tuple[str, str], ...] = (
     (_EDGES, ""),
     (_INVISIBLE, ""),
@@ -63,7 +63,7 @@ _STEPS: tuple[tuple[str, str], ...] = (
 )
 
 #: Texts that this does not match are clean already: the one test that the common case pays for.
-_DIRTY = (
+DIRTY = (
     r"""[^!-~]|[\[\](){}<>\\"'`]|\A[,;]|[,;]\z"""
     r"""|(?i:\A(?:h(?:xx|xt|tx|\*\*|__|--|x|t)ps?:|meows?:|fxps?:|https?:/[^/]|https?//))"""
 )
@@ -71,7 +71,7 @@ _DIRTY = (
 
 def is_dirty(text: pl.Expr) -> pl.Expr:
     """True where `refang` may change the text; everything else is clean as it is."""
-    return text.str.contains(_DIRTY)
+    return text.str.contains(DIRTY)
 
 
 def trim(text: pl.Expr) -> pl.Expr:
@@ -112,7 +112,7 @@ def refang(texts: pl.Series) -> pl.Series:
 
 
 def _matches(texts: pl.Series) -> pl.Series:
-    return texts.str.contains(_DIRTY).fill_null(value=False)
+    return texts.str.contains(DIRTY).fill_null(value=False)
 
 
 def _dirty_rows(texts: pl.Series) -> pl.Series:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tipline.kinds import Kind, Names, NodeSettings, Sort, Tlp
 from tipline.model.tlp import CLEAR
 from tipline.processors.base import Reach
 from tipline.processors.expression import Clock
+from tipline.processors.filter import checked_expression
 from tipline.store.schema import VIEW
+
 
 class OutputGuard(BaseModel):
     """When an evaluation is stopped that would change too much outside an approved plan."""
@@ -39,6 +41,11 @@ class OutputSettings(NodeSettings):
     )
     guard: OutputGuard = Field(default_factory=OutputGuard, description="Stops evaluations that change too much.")
 
+    @field_validator("where")
+    @classmethod
+    def _expression(cls, text: str | None) -> str | None:
+        return None if text is None else checked_expression(text)
+
 
 class Output(Kind[OutputSettings]):
     """An output kind: what it takes (`shape`), what its far side shows (`shown`)."""
@@ -56,6 +63,10 @@ class Output(Kind[OutputSettings]):
     def blocking(self) -> bool:
         """Whether the far side blocks (then the shipped never-block list is applied)."""
         return False
+
+    def territory(self) -> tuple[str, ...] | None:
+        """What it writes at its far side that no other output may write; None: nothing, or unknown."""
+        return None
 
     def shape(self, relation: str, as_of: str) -> str | None:  # noqa: ARG002 - kinds use both
         """SQL that turns merged rows into rows as the far side holds them (with `dropped`); None: as they are."""

@@ -159,7 +159,8 @@ class FarSide(ABC):
 
     Attributes:
         send_batch, withdraw_batch: parcels a call.
-        cycle_limit: parcels a cycle sends at most, so that withdrawals never wait long behind a backlog.
+        cycle_limit: parcels after which a cycle ends if something new came up, so that withdrawals never wait
+            long behind a backlog.
         settle: how long the far side may take until its listing shows what it has accepted.
     """
 
@@ -266,9 +267,9 @@ class Delivered(Output):
         """SQL over the published rows: (key, waiting): why a row is not sent now, or NULL for one that is."""
         return f"SELECT key, {ended(ranked.as_of)} AS waiting FROM {ranked.published}"
 
-    def settings_digest(self) -> str:
-        """16 hex digits over `sent_settings`."""
-        text = json.dumps(self.sent_settings(), sort_keys=True, default=str)
+    def settings_digest(self, instance: str) -> str:
+        """16 hex digits over `sent_settings` and the installation's name, which identifiers carry."""
+        text = json.dumps([instance, self.sent_settings()], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -133,6 +133,12 @@ credentials:
         """Settings without which nobody can sign in."""
         return [f"credentials.{name}" for name in self.settings.credentials.missing()]
 
+    def territory(self) -> tuple[str, ...] | None:
+        """The tenant, with each type's action and the device groups: Defender holds one item of each."""
+        tenant = self.settings.credentials.tenant_id
+        actions = [f"{type_}={self.settings.action_for(type_)}" for type_ in _TYPES]
+        return ("defender", tenant, *actions, *sorted(self.settings.rbac_groups)) if tenant else None
+
     def blocking(self) -> bool:
         """Whether any action stops traffic or files."""
         return bool({self.settings.action, *self.settings.action_by_type.values()} & _BLOCKING)

@@ -114,6 +114,11 @@ credentials:
   client_secret: ${env:SENTINEL_SECRET}
 """
 
+    def territory(self) -> tuple[str, ...] | None:
+        """The workspace and the source system that indicators are kept under."""
+        workspace = self.settings.workspace_id
+        return ("sentinel", workspace, self.settings.source_system) if workspace else None
+
     def open(self, instance: str, stop: threading.Event) -> FarSide:
         """The workspace."""
         return SentinelSide(self, instance, stop)

@@ -31,6 +31,7 @@ class Aggregate(Processor):
     Settings: ClassVar[type[NodeSettings]] = AggregateSettings
     reach: ClassVar[Reach] = "key"
     unique: ClassVar[bool | None] = True
+    merges: ClassVar[bool] = True
     settings: AggregateSettings
     example: ClassVar[str] = """\
 kind: aggregate

@@ -57,6 +57,8 @@ class Processor(Kind[ProcessorSettings]):
     Settings: ClassVar[type[NodeSettings]] = ProcessorSettings
     reach: ClassVar[Reach] = "key"
     unique: ClassVar[bool | None] = None
+    # Whether it does nothing to rows of which each key stands once, but for its allow-lists.
+    merges: ClassVar[bool] = False
 
     @abstractmethod
     def query(self, query: Query) -> str:

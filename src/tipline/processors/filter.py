@@ -6,10 +6,24 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
+from tipline.errors import ConfigError
 from tipline.kinds import NodeSettings
 from tipline.processors.base import Processor, ProcessorSettings, Query
 from tipline.processors.expression import Clock, Filter, compile_filter
 from tipline.store.schema import VIEW_COLUMNS
+
+
+def checked_expression(text: str) -> str:
+    """A filter expression in a setting, compiled once to find its errors.
+
+    Raises:
+        ValueError: it does not compile; the message has the place and a suggestion.
+    """
+    try:
+        compile_filter(text)
+    except ConfigError as exc:
+        raise ValueError(str(exc)) from None
+    return text
 
 
 class FilterSettings(ProcessorSettings):
@@ -17,11 +31,7 @@ class FilterSettings(ProcessorSettings):
 
     where: str = Field(description="The expression, such as confidence >= 75 and type in ('ipv4', 'ipv6').")
 
-    @field_validator("where")
-    @classmethod
-    def _compiles(cls, text: str) -> str:
-        compile_for_settings(text)
-        return text
+    _where = field_validator("where")(checked_expression)
 
 
 class FilterKind(Processor):
@@ -56,17 +66,3 @@ def filtered(relation: str, where: Filter, as_of: str) -> str:
         f"SELECT {VIEW_COLUMNS}, CASE WHEN coalesce({where.sql(as_of)}, FALSE) THEN NULL ELSE 'filter' END AS dropped"
         f" FROM {relation}"
     )
-
-
-def compile_for_settings(text: str) -> None:
-    """Check an expression inside a settings model.
-
-    Raises:
-        ValueError: it does not compile; the message has the place and a suggestion.
-    """
-    from tipline.errors import ConfigError
-
-    try:
-        compile_filter(text)
-    except ConfigError as exc:
-        raise ValueError(str(exc)) from None

@@ -6,15 +6,17 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from tipline.durations import Duration
 from tipline.kinds import Kind, Names, NodeSettings, Sort, Tlp
 from tipline.model.policy import CONFIDENCE_WORDS, Policy
+from tipline.model.types import TYPES, type_of_word
 from tipline.sources.ageing import parse_expire
 
 # An allow-list entry with this tag takes out the very value, not what lies below it.
@@ -84,6 +86,17 @@ class SourceSettings(NodeSettings):
     allow_wide: bool = Field(default=False, description="Take networks wider than IPv4 /8 or IPv6 /16.")
     allow_public_suffixes: bool = Field(default=False, description="Take public suffixes such as co.uk.")
     allow_unknown_tld: bool = Field(default=False, description="Take domains under unknown top-level domains.")
+    allow_wildcards: bool = Field(default=False, description="Take *.example.com and .example.com as example.com.")
+
+    @field_validator("type", "types")
+    @classmethod
+    def _known_types(cls, value: str | list[str] | None) -> str | list[str] | None:
+        for word in [value] if isinstance(value, str) else value or []:
+            if type_of_word(word) is None:
+                close = get_close_matches(word.lower(), list(TYPES), n=1)
+                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(TYPES)}, ip and hash"
+                raise ValueError(f"there is no type {word!r}: {hint}")
+        return value
 
     def policy(self, *, allow_list: bool) -> Policy:
         """The normalisation rules for this source; allow-lists accept what feeds may not hold."""
@@ -93,7 +106,7 @@ class SourceSettings(NodeSettings):
             allow_wide=free or self.allow_wide,
             allow_public_suffixes=free or self.allow_public_suffixes,
             allow_unknown_tld=free or self.allow_unknown_tld,
-            allow_wildcards=free,
+            allow_wildcards=free or self.allow_wildcards,
             fixed_type=self.type,
             types=frozenset(self.types) if self.types else None,
             time_format=self.time_format,

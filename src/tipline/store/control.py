@@ -28,7 +28,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tipline.errors import StoreError
 
@@ -192,15 +192,34 @@ class Control:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One transaction, committed at the end."""
-        with self.engine.begin() as con:
+        """One transaction, committed at the end.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        with self._explained(), self.engine.begin() as con:
             yield con
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for reading."""
-        with self.engine.connect() as con:
+        """A connection for reading.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        with self._explained(), self.engine.connect() as con:
             yield con
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as exc:
+            raise StoreError(
+                f"the control database refused: {exc.orig}",
+                where=str(self.path or "memory"),
+                fix="check free disk space and permissions, and run `tipline doctor`; the last good state is kept",
+            ) from exc
 
     def _migrate(self) -> None:
         config = AlembicConfig()

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
-from tipline.errors import StoreError
+from tipline.errors import ConfigError, StoreError
 from tipline.store.schema import LAKE_VERSION, SHARED, columns_sql, node_tables
 
 FILE = "tipline.duckdb"
+# What a full disk, a lost one or too little memory makes of any statement.
+_NO_ROOM = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)
+
+
+class Known(NamedTuple):
+    """A node as the lake knows it; one that is retired is in no configuration any more."""
+
+    number: int
+    kind: str
+    retired: bool
 
 
 class Lake:
@@ -40,26 +51,68 @@ class Lake:
         }
         if directory:
             config["temp_directory"] = str(directory / "spill")
-        try:
-            self._root = duckdb.connect(str(self.path) if self.path else ":memory:", config=config)
-        except duckdb.Error as exc:
-            raise _explain_open(exc, str(self.path)) from exc
-        self._root.execute("SET TimeZone='UTC'")
-        # With few rows on its left an ASOF join would be planned as a nested loop.
-        self._root.execute("SET GLOBAL asof_loop_join_threshold = 0")
+        self._config = config
+        self._closed = False
+        self._root = self._open()
         self._lane = threading.RLock()
+        self._opening = threading.Lock()
         self._ensure_schema()
 
     def close(self) -> None:
         """Checkpoint and let go of the file."""
         with self._lane:
+            self._closed = True
             self._root.close()
 
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own (temporary tables are private to it). Close it after use."""
+        """A connection of its own (temporary tables are private to it). Close it after use.
+
+        Raises:
+            StoreError: DuckDB has stopped after a failed write, and the file cannot be opened again yet.
+        """
+        try:
+            return self._cursor()
+        except (duckdb.FatalException, duckdb.ConnectionException):
+            if self._closed or self.path is None:
+                raise
+        with self._opening:
+            try:
+                return self._cursor()  # another thread has opened it meanwhile
+            except (duckdb.FatalException, duckdb.ConnectionException):
+                return self._reopened()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        try:
+            root = duckdb.connect(str(self.path) if self.path else ":memory:", config=self._config)
+        except duckdb.Error as exc:
+            raise _explain_open(exc, str(self.path)) from exc
+        # With few rows on its left an ASOF join would be planned as a nested loop.
+        root.execute("SET GLOBAL asof_loop_join_threshold = 0")
+        return root
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
         con = self._root.cursor()
         con.execute("SET TimeZone='UTC'")
         return con
+
+    def _reopened(self) -> duckdb.DuckDBPyConnection:
+        """A connection after a failed write or checkpoint, which ends DuckDB's instance; its log makes the file whole.
+
+        The old instance lives until its last connection is closed; until then this fails, and is tried again.
+        """
+        self._root.close()
+        try:
+            self._root = self._open()
+            return self._cursor()
+        except duckdb.Error as exc:
+            raise self._refused(exc) from exc
+
+    def _refused(self, exc: duckdb.Error) -> StoreError:
+        return StoreError(
+            f"the change could not be written: {_first_line(exc)}",
+            where=str(self.path or "memory"),
+            fix="check free disk space and permissions; the last good state is kept",
+        )
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -80,6 +133,9 @@ class Lake:
             con.execute("BEGIN")
             try:
                 yield con
+            except _NO_ROOM as exc:
+                _rollback(con)
+                raise self._refused(exc) from exc
             except BaseException:
                 _rollback(con)
                 raise
@@ -88,14 +144,31 @@ class Lake:
                     con.execute("COMMIT")
                 except duckdb.Error as exc:
                     _rollback(con)
-                    raise StoreError(
-                        f"the change could not be written: {_first_line(exc)}",
-                        where=str(self.path or "memory"),
-                        fix="check free disk space and permissions; the last good state is kept",
-                    ) from exc
+                    raise self._refused(exc) from exc
             finally:
                 if own:
                     con.close()
+
+    def number_nodes(
+        self, con: duckdb.DuckDBPyConnection, nodes: Iterable[tuple[str, str, str]], at: datetime
+    ) -> dict[str, int]:
+        """The numbers of nodes (name, sort, kind) by name, made where they are new (inside a writing transaction).
+
+        Raises:
+            ConfigError: a node was of another kind.
+        """
+        known = self.nodes(con)
+        ids: dict[str, int] = {}
+        for name, sort, kind in nodes:
+            before = known.get((sort, name))
+            if before and before.kind != kind:
+                raise ConfigError(
+                    f"{name} was a {before.kind} {sort} and is now {kind}",
+                    where=name,
+                    fix="give the new node another name: what the old one holds stays until you remove it",
+                )
+            ids[name] = self.node_id(con, name, sort, kind, at)
+        return ids
 
     def node_id(self, con: duckdb.DuckDBPyConnection, name: str, sort: str, kind: str, at: datetime) -> int:
         """The number of a node, made with its tables when it is new (inside a writing transaction)."""
@@ -113,10 +186,10 @@ class Lake:
             con.execute("INSERT INTO output_state (output, seq) VALUES (?, 0)", [node])
         return int(node)
 
-    def nodes(self, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, str]]:
-        """Every node the lake knows: (sort, name) -> (id, kind)."""
-        rows = con.execute("SELECT sort, name, id, kind FROM nodes").fetchall()
-        return {(sort, name): (node, kind) for sort, name, node, kind in rows}
+    def nodes(self, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], Known]:
+        """Every node the lake knows, by (sort, name)."""
+        rows = con.execute("SELECT sort, name, id, kind, retired IS NOT NULL FROM nodes").fetchall()
+        return {(sort, name): Known(number, kind, retired) for sort, name, number, kind, retired in rows}
 
     def forget_node(self, con: duckdb.DuckDBPyConnection, sort: str, node: int) -> None:
         """Drop a node and its tables (inside a writing transaction)."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from tipline.errors import StoreError
 
 LOCK, SERVER = "lock", "server.json"
+_TRIES, _PAUSE = 5, 0.05
 
 
 class DirectoryLock:
@@ -31,19 +33,29 @@ class DirectoryLock:
                 where=str(directory),
                 fix="make it writable for the user that runs tipline, or set another one with data:",
             ) from exc
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not self._take():
+            self._file.seek(0)
             holder = self._file.read().strip() or "unknown"
             self._file.close()
             raise StoreError(
                 f"another tipline (process {holder}) has the data directory",
                 where=str(directory),
                 fix="stop it, or give this one a data directory of its own",
-            ) from None
+            )
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
+
+    def _take(self) -> bool:
+        """Take the lock; a command that only looks whether somebody has it holds it for a moment."""
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(_PAUSE)
+            else:
+                return True
+        return False
 
     def release(self) -> None:
         """Let go."""

@@ -180,7 +180,7 @@ def tally(control: Control, output: str) -> dict[str, int]:
     c = RECEIPTS.c
     with control.reading() as con:
         rows = con.execute(select(c.state, func.count()).where(c.output == output).group_by(c.state))
-        counts: dict[str, int] = dict(rows.tuples().all())
+        counts: dict[str, int] = {row[0]: row[1] for row in rows}
         held = con.execute(select(func.count()).where(c.output == output, c.holds != NO)).scalar_one()
     return {**counts, "held": held}
 
@@ -199,7 +199,7 @@ def reasons(control: Control, output: str) -> dict[str, int]:
     c = RECEIPTS.c
     query = select(c.reason, func.count()).where(c.output == output, c.state == PARKED).group_by(c.reason)
     with control.reading() as con:
-        return dict(con.execute(query).tuples().all())
+        return {row[0]: row[1] for row in con.execute(query)}
 
 
 def other_identities(control: Control, output: str, identities: Iterable[str]) -> int:

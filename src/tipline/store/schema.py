@@ -37,6 +37,8 @@ CLAIM: dict[str, str] = {
     "record": "VARCHAR",
     **ATTRIBUTES,
     "digest": "UBIGINT",
+    # A hash of the feed's line (and of how it is judged); null where it is not known.
+    "line": "UBIGINT",
     "added": "TIMESTAMP",
     "refreshed": "TIMESTAMP",
     "left_at": "TIMESTAMP",
