@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +42,11 @@ def next_poll(n: int, directory: Path) -> dict[str, Any]:
 def unchanged(_n: int, directory: Path) -> dict[str, Any]:
     """The server says 304; then it sends the same bytes again."""
     with web_server(directory), engine(directory) as made:
+        made.poll("feed")  # once to load what the first fetch loads
         with spent() as not_modified:
             states = [made.poll("feed").state]
             made.evaluate()
-        os.utime(directory / "www" / "feed.csv")
+        serve(directory, NEXT)
         with spent() as same:
             states.append(made.poll("feed").state)
             made.evaluate()
@@ -78,7 +78,9 @@ def commit_alone(n: int, directory: Path) -> dict[str, Any]:
     quiet()
     with engine(directory) as made:
         number, file = made.graph.ids["feed"], made.lake.path
-    lake = Lake(directory / "commit", memory_limit="2GB", threads=1)
+    place = directory / "commit"
+    place.mkdir(exist_ok=True)
+    lake = Lake(place, memory_limit="2GB", threads=1)
     con = lake.connection()
     try:
         con.execute(f"ATTACH '{file}' AS held (READ_ONLY)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -29,7 +30,6 @@ sources:
     kind: csv
     url: http://127.0.0.1:{port}/feed.csv
     allow_private: true
-    max_bytes: 4GB
     tlp: clear
     columns: {{value: indicator, confidence: confidence, first_seen: first_seen, tags: tag}}
 processors:
@@ -67,8 +67,12 @@ def serve(directory: Path, version: str) -> None:
     """Make a version of the feed the one that is served."""
     served = directory / "www" / SERVED
     served.parent.mkdir(exist_ok=True)
+    before = served.stat().st_mtime if served.exists() else 0.0
     served.unlink(missing_ok=True)
     served.hardlink_to(directory / version)
+    # HTTP's dates are whole seconds: the next version must be younger by more than one.
+    moment = max(before + 2, time.time())
+    os.utime(served, (moment, moment))
 
 
 @contextmanager

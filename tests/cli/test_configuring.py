@@ -124,7 +124,7 @@ def test_plan_refuses_a_configuration_with_errors(place: Path, tipline_: Any) ->
     answer = tipline_("plan", "new.yml", "--json")
 
     assert answer.code == 1
-    assert "new.yml:4" in answer.json["error"]["what"]
+    assert "new.yml:4" in answer.json["error"]["where"]
 
 
 def test_a_node_that_changes_its_kind_is_refused(place: Path, tipline_: Any) -> None:

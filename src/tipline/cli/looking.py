@@ -159,8 +159,10 @@ def _claim(claim: dict[str, Any]) -> Text:
 
 def _step(step: dict[str, Any]) -> Text:
     reason = f"({step['reason']})" if step["reason"] else ""
+    # What may be seen differs by output, so a node may pass on for one what it drops for another.
+    ways = f"on the way to {', '.join(step['outputs'])}" if step["reason"] in {"tlp", "not-actionable"} else ""
     style = "red" if step["decision"] == "dropped" else ""
-    return line(f"{step['node']}:", step["decision"], reason, step["value"], style=style)
+    return line(f"{step['node']}:", step["decision"], reason, step["value"], ways, style=style)
 
 
 def _receipt(receipt: dict[str, Any]) -> Text:

@@ -80,12 +80,23 @@ class Operations:
 
     def __init__(self, engine: Engine, scheduler: Scheduler | None = None) -> None:
         self.engine = engine
-        self.scheduler = scheduler or Scheduler(engine)
         self.people = People(engine)
+        self._given = scheduler
+        self._own: Scheduler | None = None
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What runs the engine; made on first use, since a trial has nothing to run."""
+        if self._given is not None:
+            return self._given
+        if self._own is None:
+            self._own = Scheduler(self.engine)
+        return self._own
 
     def close(self) -> None:
         """Close the connections to far sides."""
-        self.scheduler.deliveries.stop()
+        if self._own is not None:
+            self._own.deliveries.stop()
 
     def call(self, name: str, arguments: dict[str, Any]) -> Any:
         """Run an operation by name.

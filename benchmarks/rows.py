@@ -1,0 +1,36 @@
+"""The rows by name, in the order in which they run, and the rows that each builds on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import feeds, lookups, ranges, servers
+from benchmarks.setting import FEED
+
+ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
+    "prepare": feeds.prepare,
+    "first_poll": feeds.first_poll,
+    "next_poll": feeds.next_poll,
+    "unchanged": feeds.unchanged,
+    "lookups": lookups.lookups,
+    "serving": servers.serving,
+    "commit_alone": feeds.commit_alone,
+    "parse_alone": feeds.parse_alone,
+    "ranges": ranges.ranges,
+    "idle": servers.idle,
+    "defender": servers.defender,
+    "sentinel": servers.sentinel,
+}
+_ON_FEED = {"next_poll", "unchanged", "lookups", "serving", "commit_alone"}
+
+
+def needs(wanted: list[str], directory: Path) -> list[str]:
+    """The wanted rows with those that must run before them, in order."""
+    needed = set(wanted)
+    if needed & _ON_FEED and not (directory / "data").exists():
+        needed.add("first_poll")
+    if needed & {*_ON_FEED, "first_poll", "parse_alone"} and not (directory / FEED).exists():
+        needed.add("prepare")
+    return [name for name in ROWS if name in needed]
