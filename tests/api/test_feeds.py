@@ -25,6 +25,8 @@ from tipline.api.feedquery import BadQueryError, negotiate, parse_query
 from tipline.engine import listfiles
 from tipline.engine.core import Engine
 from tipline.engine.listfiles import write_files
+from tipline.outputs.render import SPECS
+from tipline.outputs.render.dialect import dialect
 
 KEY, OTHER = "correct-horse-battery", "second-horse-battery"
 ROWS = [
@@ -96,9 +98,7 @@ def test_a_list_in_each_format(client: httpx.Client) -> None:
     assert plain.headers["cache-control"] == "no-cache"
     assert (plain.headers["x-feed-version"], plain.headers["x-feed-count"]) == ("1", "3")
     assert client.get("/feeds/x?tr=1").text == "a.example\nb.example\n1.1.1.0/27\n1.1.1.32\n"
-    table = client.get(
-        "/feeds/x", params=[("v", "csv"), ("f", "indicator|clientip"), ("f", "tags"), ("tr", "1")]
-    )
+    table = client.get("/feeds/x", params=[("v", "csv"), ("f", "indicator|clientip"), ("f", "tags"), ("tr", "1")])
     assert table.headers["content-type"] == "text/csv; charset=utf-8"
     assert table.text.split("\r\n")[:4] == ["clientip,tags", "a.example,", "b.example,", '1.1.1.0/27,"a,b"']
     assert client.get("/feeds/x?v=csv&h=0").text.startswith("a.example\r\n")
@@ -111,9 +111,7 @@ def test_a_list_in_each_format(client: httpx.Client) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "address", ["/feeds/x", "/feeds/x?v=csv", "/feeds/x?v=json&tr=1", "/feeds/x?s=1&n=1"]
-)
+@pytest.mark.parametrize("address", ["/feeds/x", "/feeds/x?v=csv", "/feeds/x?v=json&tr=1", "/feeds/x?s=1&n=1"])
 def test_head_answers_as_get_without_a_body(client: httpx.Client, address: str) -> None:
     got, head = client.get(address), client.head(address)
     assert head.content == b""
@@ -147,9 +145,7 @@ def test_each_representation_has_its_own_tag(client: httpx.Client) -> None:
     tags = {client.get(f"/feeds/x{address}").headers["etag"] for address in addresses}
     tags |= {client.get("/feeds/x", headers={"accept-encoding": e}).headers["etag"] for e in ("gzip", "zstd")}
     assert len(tags) == len(addresses) + 2
-    same = {
-        client.get(f"/feeds/x?v=csv{more}").headers["etag"] for more in ("", "&f=indicator", "&h=1", "&d=1")
-    }
+    same = {client.get(f"/feeds/x?v=csv{more}").headers["etag"] for more in ("", "&f=indicator", "&h=1", "&sp=1")}
     assert len(same) == 1
 
 
@@ -249,7 +245,7 @@ def test_pages(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("query", "why"),
     [
-        ("v=panosurl", "unknown format 'panosurl'"),
+        ("v=xml", "unknown format 'xml'; v= is one of: plain, csv"),
         ("v=<script>", "unknown format '<script>'"),
         ("s=-1", "s must be"),
         ("s=x", "s must be"),
@@ -258,6 +254,13 @@ def test_pages(client: httpx.Client) -> None:
         ("n=0", "n must be"),
         ("n=-1", "n must be"),
         ("tr=yes", "tr must be"),
+        ("d=yes", "d must be"),
+        ("compat=yes", "compat must be minemeld or none"),
+        ("v=nftables&n=5", "a part of v=nftables is of no use"),
+        ("v=fortigate&t=mac", "t='mac' cannot be with v=fortigate; it must match ip|domain|url|hash"),
+        ("v=edl-ip&most=0", "most='0' cannot be with v=edl-ip; it must be a whole number"),
+        ("v=panosurl&sp=x", "it must be 0 or 1"),
+        ("v=bluecoat&cd=a%0Ab", "cannot be with v=bluecoat"),
         ("tl=1", "no parameter 'tl'"),
         ("v=csv&f=a%20b", "no field"),
         ("v=csv&f=indicator%7Ca%0Ab", "cannot name a column"),
@@ -275,9 +278,9 @@ def test_what_cannot_be_asked_for_is_said(client: httpx.Client, query: str, why:
 
 def test_what_minemeld_knew_is_taken_without_a_word() -> None:
     usual = parse_query("", "escape")
-    assert parse_query("d=1&sum=1&sp=1&nsl=1&di=1&t=ip&rt=x&rs=1&ca=a&cd=b", "escape") == usual
+    assert parse_query("sp=1&nsl=1&di=1&t=ip&rt=x&rs=1&ca=a&cd=b", "escape") == usual
     assert parse_query("n=1&n=2", "escape").count == 1
-    with pytest.raises(BadQueryError, match="there are: f, h, key, n, s, tr, ubom, v"):
+    with pytest.raises(BadQueryError, match="there are: ca, cd, compat, d, di, f, h, key, most, n, "):
         parse_query("limit=5", "escape")
 
 
@@ -439,9 +442,7 @@ def test_every_answer_is_of_one_version_while_versions_change(live: httpx.Client
             answer = live.get(f"/feeds/x?v={how}")
             assert answer.status_code == 200
             count = len(answer.json()) if how == "json" else len(answer.text.splitlines()) - 1
-            assert (
-                count == sizes[int(answer.headers["x-feed-version"])] == int(answer.headers["x-feed-count"])
-            )
+            assert count == sizes[int(answer.headers["x-feed-version"])] == int(answer.headers["x-feed-count"])
             answers += 1
         return answers
 
@@ -450,3 +451,37 @@ def test_every_answer_is_of_one_version_while_versions_change(live: httpx.Client
         pool.submit(change).result()
         assert all(reader.result() for reader in readers)
     assert json.loads(live.get("/feeds/x?v=json").text)[-1]["indicator"] == "d9.example"
+
+
+def test_every_dialect_is_served_with_its_media_type(client: httpx.Client) -> None:
+    for name, spec in SPECS.items():
+        answer = client.get("/feeds/x", params={"v": name})
+        assert answer.status_code == 200, name
+        assert answer.headers["content-type"] == spec.media
+        assert answer.headers["x-feed-version"] == "1"
+        left_out = int(answer.headers.get("x-feed-left-out", "0"))
+        carried = spec.carried(dialect(name))
+        assert left_out >= sum(carried is not None and each["type"] not in carried for each in ROWS)
+
+
+def test_a_zone_tells_its_lists_version(live: httpx.Client, engine: Engine) -> None:
+    for version in (2, 3):
+        publish(engine, "x", [*ROWS, row("domain", f"v{version}.example")])
+        write_files(engine, "x")
+        assert f"hostmaster.localhost. {version} " in live.get("/feeds/x?v=rpz").text
+
+
+def test_minemelds_ways_are_the_lists_own_setting(tmp_path: Path) -> None:
+    with engine_of(tmp_path, list_output("old", compat="minemeld")) as engine:
+        publish(engine, "old", [row("ipv4", "10.0.0.1")])
+        write_files(engine, "old")
+        with served(engine) as client:
+            assert client.get("/feeds/old").text == "10.0.0.1-10.0.0.1\n"
+            assert client.get("/feeds/old?compat=none").text == "10.0.0.1\n"
+            assert client.get("/feeds/old?d&sum").text == "10.0.0.1/32\n"
+
+
+def test_minemelds_whole_formats_take_no_parts(client: httpx.Client) -> None:
+    whole = client.get("/feeds/x?v=carbonblack")
+    assert client.get("/feeds/x?v=carbonblack&s=1&n=1").content == whole.content
+    assert len(whole.json()["reports"][0]["iocs"]["ipv4"]) == 33
