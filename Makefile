@@ -10,7 +10,7 @@ demo: $(VENV)/runtime.stamp  ## play the lab end to end, with the local stand-in
 	$(BIN)/tipline demo $(ARGS)
 
 test: $(VENV)/dev.stamp  ## run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
 
 lint: $(VENV)/dev.stamp  ## style and types
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """`python -m benchmarks [--n 1000000] [--only name,...]`: measure, and print one JSON document.
 
-Every row runs in a process of its own, so that its peak memory is its own; rows that build on each other share a
-data directory. Figures per CPU-second count all threads of that process and nothing of the servers beside it.
+Every row runs in a process of its own, so that its peak memory is its own; rows that build on each other
+share a data directory. Figures per CPU-second count all threads of that process, and nothing of the
+servers beside it.
 """
 
 from __future__ import annotations
@@ -58,7 +59,17 @@ def _run(wanted: list[str], arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def _child(name: str, n: int, directory: Path) -> dict[str, object]:
-    command = [sys.executable, "-m", "benchmarks", "--row", name, "--n", str(n), "--directory", str(directory)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "--row",
+        name,
+        "--n",
+        str(n),
+        "--directory",
+        str(directory),
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, env={**os.environ, **_SILENT}, check=False, text=True)
     if done.returncode:
         return {"failed": f"exit code {done.returncode}; what went wrong is above"}

@@ -48,14 +48,14 @@ def attributed(value: pl.Series, random: np.random.Generator) -> pl.DataFrame:
 
 
 def churned(path: Path, before: Path, share: float, seed: int = 2) -> None:
-    """The next version of a CSV: `share` of its lines replaced by new ones, half gone and half changed in confidence."""
+    """The next version of a CSV: `share` of its lines differ, half of them new and half in confidence."""
     rows = pl.read_csv(before)
     random = np.random.default_rng(seed)
     count = int(rows.height * share / 2)
     keep = rows.slice(count)
     changed = keep.head(count).with_columns(pl.lit(99).cast(pl.Int64).alias("confidence"))
     fresh = attributed(values(count, seed + 1000), random)
-    pl.concat([changed, keep.slice(count), fresh.cast(dict(rows.schema))]).write_csv(path)
+    pl.concat([changed, keep.slice(count), fresh.cast(rows.schema)]).write_csv(path)
 
 
 def _dotted(numbers: np.ndarray) -> pl.Series:

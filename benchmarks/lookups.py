@@ -26,14 +26,19 @@ def lookups(n: int, directory: Path) -> dict[str, Any]:
         values = _values(made)
         lookup(made, values[:1])  # the first one counts the networks
         alone = [_one(made, value) for value in values[:_ALONE]]
+        cpu = [_cpu(made, value) for value in values[_ALONE : 2 * _ALONE]]
         with spent() as many:
             found = lookup(made, values[:_MANY])
         beside = _beside(made, directory, values)
     return {
         "published": n,
         "alone": percentiles(alone),
+        "alone_cpu": percentiles(cpu),
         "beside_polls_and_readers": beside,
-        "ten_thousand": {**many.figures(len(found), "values"), "hits": sum(bool(entry["hits"]) for entry in found)},
+        "ten_thousand": {
+            **many.figures(len(found), "values"),
+            "hits": sum(bool(entry["hits"]) for entry in found),
+        },
         "peak_mib": peak_mib(),
     }
 
@@ -52,6 +57,12 @@ def _one(made: Engine, value: str) -> float:
     begin = time.perf_counter()
     lookup(made, [value])
     return time.perf_counter() - begin
+
+
+def _cpu(made: Engine, value: str) -> float:
+    begin = time.process_time()
+    lookup(made, [value])
+    return time.process_time() - begin
 
 
 def _beside(made: Engine, directory: Path, values: list[str]) -> dict[str, Any]:

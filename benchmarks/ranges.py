@@ -20,7 +20,7 @@ _LOW, _HIGH = 1 << 24, 220 << 24
 
 
 def ranges(n: int, _directory: Path) -> dict[str, Any]:
-    """n networks and addresses, one in five overlapping another, minus 2,000 networks (/16 to /24)."""
+    """N networks and addresses, one in five overlapping another, minus 2,000 networks (/16 to /24)."""
     random = np.random.default_rng(7)
     con = duckdb.connect(config={"threads": 1, "memory_limit": "2GB", "preserve_insertion_order": False})
     lengths = random.choice([32, 32, 32, 32, 28, 26, 24], n)
@@ -34,9 +34,7 @@ def ranges(n: int, _directory: Path) -> dict[str, Any]:
     return {**done.figures(n, "ranges"), "disjoint": kept, "allowed": gone}
 
 
-def _view(
-    con: duckdb.DuckDBPyConnection, table: str, base: np.ndarray, length: np.ndarray, source: np.ndarray
-) -> None:
+def _view(con: duckdb.DuckDBPyConnection, table: str, base: np.ndarray, length: np.ndarray, source: np.ndarray) -> None:
     """A relation with the view columns, one row a network."""
     size = 1 << (32 - length)
     columns = {"lo": base & ~(size - 1), "size": size, "source": source}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import feeds, lookups, ranges, servers
+from benchmarks import dialects, feeds, lookups, ranges, servers, taxii
 from benchmarks.setting import FEED
 
 ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
@@ -16,8 +16,10 @@ ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "unchanged": feeds.unchanged,
     "lookups": lookups.lookups,
     "serving": servers.serving,
+    "dialects": dialects.dialects,
     "commit_alone": feeds.commit_alone,
     "parse_alone": feeds.parse_alone,
+    "taxii": taxii.taxii,
     "ranges": ranges.ranges,
     "idle": servers.idle,
     "defender": servers.defender,
@@ -31,6 +33,6 @@ def needs(wanted: list[str], directory: Path) -> list[str]:
     needed = set(wanted)
     if needed & _ON_FEED and not (directory / "data").exists():
         needed.add("first_poll")
-    if needed & {*_ON_FEED, "first_poll", "parse_alone"} and not (directory / FEED).exists():
+    if needed & {*_ON_FEED, "first_poll", "parse_alone", "taxii"} and not (directory / FEED).exists():
         needed.add("prepare")
     return [name for name in ROWS if name in needed]

@@ -42,18 +42,11 @@ def serving(_n: int, directory: Path) -> dict[str, Any]:
 
 
 def idle(_n: int, directory: Path) -> dict[str, Any]:
-    """`tipline serve` on the lab's configuration with nothing to do; its far sides answer nobody."""
-    place = directory / "idle"
-    place.mkdir(exist_ok=True)
-    file = place / "lab.yml"
-    source = Path(sys.modules["tipline.demo"].__path__[0]) / "lab.yml"
-    file.write_bytes(source.read_bytes())
-    with FeedServer() as feeds:
-        names = ("TENANT", "CLIENT", "SECRET", "WORKSPACE", "SUBSCRIPTION", "GROUP", "WORKSPACE_NAME", "CA")
-        environment = dict.fromkeys((f"LAB_{name}" for name in names), "")
-        environment |= {f"LAB_{name}": "" for name in ("LOGIN", "DEFENDER", "SENTINEL", "ARM")}
-        environment |= {"LAB_DATA": str(place / "data"), "LAB_FEEDS": feeds.url}
-        with _server(file, environment) as (pid, _):
+    """`tipline serve` on the lab, everything delivered to the stand-in and nothing left to do."""
+    with _stand_in() as names, FeedServer() as feeds:
+        file = _lab(directory / "idle")
+        places = {"LAB_DATA": str(file.parent / "data"), "LAB_FEEDS": feeds.url}
+        with _server(file, {**names, **places}) as (pid, _):
             time.sleep(_SETTLE_SECONDS)
             before = cpu_of(pid)
             time.sleep(_IDLE_SECONDS)
@@ -62,6 +55,14 @@ def idle(_n: int, directory: Path) -> dict[str, Any]:
                 "cpu_seconds_until_settled": round(before, 2),
                 "cpu_seconds_in_60_s": round(cpu_of(pid) - before, 2),
             }
+
+
+def _lab(place: Path) -> Path:
+    """A copy of the lab's configuration."""
+    place.mkdir(exist_ok=True)
+    file = place / "lab.yml"
+    file.write_bytes((Path(sys.modules["tipline.demo"].__path__[0]) / "lab.yml").read_bytes())
+    return file
 
 
 def defender(_n: int, directory: Path) -> dict[str, Any]:
@@ -75,19 +76,15 @@ def sentinel(_n: int, directory: Path) -> dict[str, Any]:
 
 
 def _deliver(output: str, count: int, directory: Path) -> dict[str, Any]:
-    """The lab's feed replaced by generated hashes and domains, delivered to the stand-in in another process."""
+    """The lab's feed replaced by generated indicators, delivered to the stand-in in another process."""
     quiet()
     with ExitStack() as stack:
-        place = directory / output
-        place.mkdir(exist_ok=True)
+        file = _lab(directory / output)
         names = stack.enter_context(_stand_in())
         feeds = stack.enter_context(FeedServer())
         frame = generate.values(count * 3, seed=5)
         feeds.bodies["/covid19.csv"] = _lab_rows(frame.filter(~frame.str.contains("/"))[:count].to_list())
-        os.environ |= {**names, "LAB_FEEDS": feeds.url, "LAB_DATA": str(place / "data")}
-        file = place / "lab.yml"
-        lab = Path(sys.modules["tipline.demo"].__path__[0]) / "lab.yml"
-        file.write_bytes(lab.read_bytes())
+        os.environ |= {**names, "LAB_FEEDS": feeds.url, "LAB_DATA": str(file.parent / "data")}
         engine = stack.enter_context(Engine(check(file).usable()))
         engine.poll("covid19")
         engine.evaluate([output])
@@ -129,13 +126,20 @@ def _stand_in() -> Iterator[dict[str, str]]:
 @contextmanager
 def _server(file: Path, environment: dict[str, str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """`tipline serve` on a configuration, and what it says when it is ready."""
-    command = [sys.executable, "-m", "tipline", "--config", str(file), "--json", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "tipline", "serve", "--config", str(file), "--json", "--port", "0"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **(environment or {})}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **(environment or {})},
     ) as process:
         assert process.stdout is not None
         try:
-            yield process.pid, json.loads(process.stdout.readline())
+            ready = json.loads(process.stdout.readline())
+            if "urls" not in ready:
+                raise RuntimeError(f"the server did not start: {ready}")
+            yield process.pid, ready
         finally:
             process.terminate()
 
@@ -186,7 +190,11 @@ def _connect(address: str) -> socket.socket:
 
 def _ask(connection: socket.socket, address: str, headers: dict[str, str]) -> tuple[str, int]:
     """One request on an open connection; returns the answer's head and the size of its body."""
-    lines = [f"GET {urlsplit(address).path} HTTP/1.1", "Host: localhost", *(f"{k}: {v}" for k, v in headers.items())]
+    lines = [
+        f"GET {urlsplit(address).path} HTTP/1.1",
+        "Host: localhost",
+        *(f"{k}: {v}" for k, v in headers.items()),
+    ]
     connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
     data = bytearray()
     while (stop := data.find(b"\r\n\r\n")) < 0:
@@ -196,7 +204,8 @@ def _ask(connection: socket.socket, address: str, headers: dict[str, str]) -> tu
         data += part
     head = data[:stop].decode("latin-1")
     length = next(
-        (int(line.partition(":")[2]) for line in head.splitlines() if line.lower().startswith("content-length:")), 0
+        (int(line.partition(":")[2]) for line in head.splitlines() if line.lower().startswith("content-length:")),
+        0,
     )
     length = 0 if " 304 " in head.splitlines()[0] else length
     left, buffer = length - (len(data) - stop - 4), bytearray(1 << 20)

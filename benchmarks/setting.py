@@ -1,9 +1,10 @@
-"""What the rows work on: the feed behind a loopback web server, and an engine on the shared data directory."""
+"""What the rows work on: the feed behind a loopback web server, and an engine on the shared data."""
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,6 @@ from tipline.engine.core import Engine
 
 FEED, NEXT = "feed-1.csv", "feed-2.csv"
 SERVED = "feed.csv"
-_PORT = 18423
 _CONFIGURATION = """\
 instance: benchmark
 data: data
@@ -51,8 +51,17 @@ def configuration(directory: Path) -> Path:
     """The configuration file that all feed rows share."""
     path = directory / "tipline.yml"
     if not path.exists():
-        path.write_text(_CONFIGURATION.format(port=_PORT), encoding="utf-8")
+        path.write_text(_CONFIGURATION.format(port=_port(directory)), encoding="utf-8")
     return path
+
+
+def _port(directory: Path) -> int:
+    """The port that this directory's feed is served on: any that was free at first, the same from then on."""
+    note = directory / "port"
+    if not note.exists():
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            note.write_text(str(free.getsockname()[1]), encoding="utf-8")
+    return int(note.read_text(encoding="utf-8"))
 
 
 @contextmanager
@@ -78,12 +87,13 @@ def serve(directory: Path, version: str) -> None:
 @contextmanager
 def web_server(directory: Path) -> Iterator[None]:
     """Serve the feed over loopback from a process of its own; it answers 304 to If-Modified-Since."""
-    command = [sys.executable, "-m", "http.server", str(_PORT), "--bind", "127.0.0.1", "--directory", "www"]
-    with subprocess.Popen(
-        command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
+    port = _port(directory)
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", "www"]
+    with subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            _wait(f"http://127.0.0.1:{_PORT}/")
+            _wait(f"http://127.0.0.1:{port}/")
+            if process.poll() is not None:
+                raise OSError(f"port {port} is taken: the web server of the feed cannot start")
             yield
         finally:
             process.terminate()

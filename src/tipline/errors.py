@@ -33,13 +33,25 @@ class ConfigError(TiplineError):
 
 
 class FetchError(TiplineError):
-    """A feed could not be fetched; `retryable` says whether trying again can help."""
+    """A feed could not be fetched.
+
+    `retryable` says whether trying again can help, `status` what the server answered, if it did.
+    """
 
     code = "fetch"
 
-    def __init__(self, what: str, *, where: str = "", fix: str = "", retryable: bool = False) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        fix: str = "",
+        retryable: bool = False,
+        status: int | None = None,
+    ) -> None:
         super().__init__(what, where=where, fix=fix)
         self.retryable = retryable
+        self.status = status
 
 
 class FormatError(TiplineError):

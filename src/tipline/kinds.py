@@ -24,6 +24,7 @@ PACKAGES: dict[Sort, str] = {
     "output": "tipline.outputs",
 }
 
+
 def _tlp_level(word: Any) -> int:
     found = word if isinstance(word, int) and not isinstance(word, bool) else tlp.level(str(word))
     if found is None or not tlp.CLEAR <= found <= tlp.RED:

@@ -89,11 +89,7 @@ def test_what_is_added_is_published_at_once_with_what_was_said_of_it(filled: Pat
         "--tag", "mail", "--confidence", "90", "--json",
     )  # fmt: skip
 
-    row = next(
-        r
-        for r in tipline_("list", "high", "--json").json["rows"]
-        if r["type"] == "url" and "org" in r["value"]
-    )
+    row = next(r for r in tipline_("list", "high", "--json").json["rows"] if r["type"] == "url" and "org" in r["value"])
     assert answer.json["added"] == 1
     assert (row["value"], row["confidence"], row["tags"], row["description"]) == (
         "http://evil.example.org/a", 90, ["mail", "phish"], "seen",
@@ -176,10 +172,7 @@ def test_lookup_finds_networks_and_reads_files(filled: Path, tipline_: Any) -> N
     assert [len(entry["hits"]) > 0 for entry in found] == [True, False, False]
     assert found[0]["hits"][0]["how"] == "network"
     assert tipline_("lookup", "8.7.6.5").code == 1
-    assert (
-        tipline_("lookup", "5.6.7.8", "--output", "hig", "--json").json["error"]["fix"]
-        == "did you mean high?"
-    )
+    assert tipline_("lookup", "5.6.7.8", "--output", "hig", "--json").json["error"]["fix"] == "did you mean high?"
 
 
 def test_lists_come_as_csv_and_json_too(filled: Path, tipline_: Any) -> None:
@@ -230,9 +223,7 @@ def test_the_data_directory_may_be_given(place: Path, tipline_: Any) -> None:
     assert not (place / "data").exists()
 
 
-def test_an_unforeseen_error_is_one_line_unless_debugging(
-    place: Path, tipline_: Any, monkeypatch: Any
-) -> None:
+def test_an_unforeseen_error_is_one_line_unless_debugging(place: Path, tipline_: Any, monkeypatch: Any) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
 

@@ -24,9 +24,7 @@ processors:
 """
 
 
-def test_init_writes_a_configuration_that_passes_check(
-    tmp_path: Path, monkeypatch: Any, tipline_: Any
-) -> None:
+def test_init_writes_a_configuration_that_passes_check(tmp_path: Path, monkeypatch: Any, tipline_: Any) -> None:
     monkeypatch.chdir(tmp_path)
 
     assert tipline_("init").code == 0
@@ -44,9 +42,7 @@ def test_init_leaves_an_existing_file_alone(place: Path, tipline_: Any) -> None:
     assert (place / "tipline.yml").read_text() == before
 
 
-def test_check_reports_every_problem_at_once_with_its_line_and_a_suggestion(
-    place: Path, tipline_: Any
-) -> None:
+def test_check_reports_every_problem_at_once_with_its_line_and_a_suggestion(place: Path, tipline_: Any) -> None:
     (place / "tipline.yml").write_text(BAD)
 
     answer = tipline_("check", "--json")
@@ -82,9 +78,7 @@ def test_a_missing_configuration_is_one_clear_line(tmp_path: Path, monkeypatch: 
     ]
 
 
-def test_the_configuration_may_be_named_by_the_environment(
-    place: Path, monkeypatch: Any, tipline_: Any
-) -> None:
+def test_the_configuration_may_be_named_by_the_environment(place: Path, monkeypatch: Any, tipline_: Any) -> None:
     (place / "tipline.yml").rename(place / "other.yml")
     monkeypatch.setenv("TIPLINE_CONFIG", "other.yml")
 
@@ -130,9 +124,7 @@ def test_plan_refuses_a_configuration_with_errors(place: Path, tipline_: Any) ->
 def test_a_node_that_changes_its_kind_is_refused(place: Path, tipline_: Any) -> None:
     tipline_("run", "--once")
     text = (place / "tipline.yml").read_text()
-    (place / "tipline.yml").write_text(
-        text.replace("by-hand: {kind: local", "by-hand: {kind: lines, url: file:///x")
-    )
+    (place / "tipline.yml").write_text(text.replace("by-hand: {kind: local", "by-hand: {kind: lines, url: file:///x"))
 
     answer = tipline_("status")
 
@@ -140,9 +132,7 @@ def test_a_node_that_changes_its_kind_is_refused(place: Path, tipline_: Any) -> 
     assert "by-hand was a local source and is now lines" in answer.err
 
 
-@pytest.mark.parametrize(
-    "arguments", [["bogus"], ["add"], ["list"], ["run", "--bogus"], ["holds", "approve"]]
-)
+@pytest.mark.parametrize("arguments", [["bogus"], ["add"], ["list"], ["run", "--bogus"], ["holds", "approve"]])
 def test_wrong_usage_ends_with_2(place: Path, tipline_: Any, arguments: list[str]) -> None:
     answer = tipline_(*arguments)
 

@@ -157,9 +157,7 @@ def test_configuration_errors_are_findings(filled: Path, tipline_: Any) -> None:
 
 
 @pytest.mark.parametrize(("expires", "state"), [("2020-01-01", "failed"), ("2999-01-01", "ok")])
-def test_a_secret_that_expires_is_told(
-    filled: Path, tipline_: Any, monkeypatch: Any, expires: str, state: str
-) -> None:
+def test_a_secret_that_expires_is_told(filled: Path, tipline_: Any, monkeypatch: Any, expires: str, state: str) -> None:
     text = (
         (filled / "tipline.yml")
         .read_text()

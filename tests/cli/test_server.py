@@ -47,9 +47,7 @@ def test_errors_look_alike_whether_or_not_a_server_runs(filled: Path, tipline_: 
         assert tipline_("list", "hig", "--json").out == alone
 
 
-def test_a_running_server_needs_no_correct_configuration_to_be_asked(
-    filled: Path, tipline_: Any, serving: Any
-) -> None:
+def test_a_running_server_needs_no_correct_configuration_to_be_asked(filled: Path, tipline_: Any, serving: Any) -> None:
     with serving("serve"):
         (filled / "tipline.yml").write_text("data: data\nsources: {feed: {kind: lins}}\n")
 

@@ -15,9 +15,7 @@ from ruamel.yaml import YAML
 from tipline.config.check import check_text
 from tipline.kinds import PACKAGES, Kind, NodeSettings, Sort, kinds
 
-KINDS = [
-    pytest.param(sort, kind, id=f"{sort}-{name}") for sort in PACKAGES for name, kind in kinds(sort).items()
-]
+KINDS = [pytest.param(sort, kind, id=f"{sort}-{name}") for sort in PACKAGES for name, kind in kinds(sort).items()]
 _SECTIONS: dict[Sort, str] = {"source": "sources", "processor": "processors", "output": "outputs"}
 
 

@@ -3,22 +3,58 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
 
 @pytest.fixture(scope="module")
-def figures() -> dict[str, Any]:
-    """Played once, in a process of its own; the last line is one JSON object."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built wheel, unpacked outside the checkout: what a user installs."""
+    place = tmp_path_factory.mktemp("wheel")
+    root = Path(__file__).parents[2]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True, timeout=120)
+    (built,) = place.glob("*.whl")
+    with ZipFile(built) as archive:
+        archive.extractall(place / "installed")
+    return place / "installed"
+
+
+@pytest.fixture(scope="module")
+def figures(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Played once from the wheel, in a process of its own; the last line is one JSON object."""
     done = subprocess.run(
-        [sys.executable, "-m", "tipline", "demo", "--json"], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "tipline", "demo", "--json"],
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        env={**os.environ, "PYTHONPATH": str(wheel)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     played: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return played
+
+
+def test_the_wheel_holds_its_data_and_licences(wheel: Path) -> None:
+    """Lists, the lab, the public suffixes, and the licences of what came from others."""
+    for name in (
+        "tipline/library/never-block.txt",
+        "tipline/demo/lab.yml",
+        "tipline/demo/data/covid19/LICENSE",
+        "tipline/model/data/public_suffix_list.dat",
+        "tipline/cli/starter.yml",
+        "tipline/py.typed",
+    ):
+        assert (wheel / name).is_file(), name
+    assert list(wheel.glob("*.dist-info/licenses/LICENSE"))
 
 
 def test_sentinel_holds_the_covid19_indicators(figures: dict[str, Any]) -> None:

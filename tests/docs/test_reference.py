@@ -99,11 +99,11 @@ def test_every_address_and_operation_is_listed(pages: dict[str, str]) -> None:
 
 
 def test_every_parameter_of_a_list_is_listed() -> None:
-    assert set(reference_http.LIST_PARAMETERS) == feedquery._OURS
+    assert set(reference_http.LIST_PARAMETERS) == feedquery._KNOWN
 
 
 def test_every_field_of_a_list_is_listed() -> None:
-    assert set(reference_http.LIST_FIELDS) == {"type", *fields._FIELDS}
+    assert set(reference_http.LIST_FIELDS) == {"type", "indicator_type", *fields._FIELDS}
 
 
 def test_every_metric_is_listed(pages: dict[str, str]) -> None:

@@ -112,13 +112,9 @@ class Lab:
         if self.which == "sentinel":
             values["workspace_id"] = self.sandbox.workspace_id
         node = kind(self.which, kind.Settings.model_validate(values | self.options))
-        configuration = Configuration(
-            Path("test.yaml"), Settings(instance=self.instance), outputs={self.which: node}
-        )
+        configuration = Configuration(Path("test.yaml"), Settings(instance=self.instance), outputs={self.which: node})
         graph = Graph(configuration, {self.which: self.number})
-        return Deliverer(
-            self.lake, self.control, graph, self.which, clock=self.now, stop=self.stop, pinned=self.pinned
-        )
+        return Deliverer(self.lake, self.control, graph, self.which, clock=self.now, stop=self.stop, pinned=self.pinned)
 
     def restart(self, **settings: Any) -> Deliverer:
         """Another process, with these settings changed."""
@@ -138,9 +134,7 @@ class Lab:
         con = self.lake.connection()
         try:
             with self.lake.writing(con):
-                _load(
-                    con, [spec if isinstance(spec, dict) else {"value": spec} for spec in specs], self.now()
-                )
+                _load(con, [spec if isinstance(spec, dict) else {"value": spec} for spec in specs], self.now())
                 shape = kind.shape("given", literal(self.now())) or "SELECT *, NULL AS dropped FROM given"
                 con.execute(f"CREATE OR REPLACE TEMP TABLE shaped AS {shape}")
                 con.execute("CREATE OR REPLACE TEMP VIEW live AS SELECT * FROM shaped WHERE dropped IS NULL")
@@ -175,10 +169,7 @@ class Lab:
 
     def published(self) -> set[str]:
         with self.lake.reading() as con:
-            return {
-                value
-                for (value,) in con.execute(f"SELECT value FROM {published_table(self.number)}").fetchall()
-            }
+            return {value for (value,) in con.execute(f"SELECT value FROM {published_table(self.number)}").fetchall()}
 
     def prune_log(self) -> None:
         with self.lake.writing() as con:
@@ -209,9 +200,7 @@ class Lab:
         raise AssertionError(f"no end: {report}")
 
     def _restless(self) -> bool:
-        return any(
-            receipt.state in {"sending", "withdrawing", "parked"} for receipt in self.receipts().values()
-        )
+        return any(receipt.state in {"sending", "withdrawing", "parked"} for receipt in self.receipts().values())
 
     def close(self) -> None:
         self.deliverer.close()
@@ -245,9 +234,7 @@ def _load(con: duckdb.DuckDBPyConnection, specs: list[dict[str, Any]], now: date
         "last_seen": "NULL",
     }  # fmt: skip
     columns = ", ".join(f"({made.get(name, name)})::{kind} AS {name}" for name, kind in VIEW.items())
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE given AS SELECT {columns}, NULL::VARCHAR AS dropped FROM claims"
-    )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE given AS SELECT {columns}, NULL::VARCHAR AS dropped FROM claims")
     con.unregister("claims")
 
 
@@ -263,9 +250,7 @@ def impatient(monkeypatch: Any, attempts: Callable[[], int] = lambda: 6) -> None
 
     for module in (defender_side, sentinel_side):
         monkeypatch.setattr(module, "connection", connection)
-        monkeypatch.setattr(
-            module, "limiter", lambda _name, _who, _windows, link, _stop: RateLimiter({}, link.clock)
-        )
+        monkeypatch.setattr(module, "limiter", lambda _name, _who, _windows, link, _stop: RateLimiter({}, link.clock))
 
 
 @contextmanager

@@ -12,9 +12,7 @@ from typing import Any
 
 
 @contextmanager
-def _listening(
-    kind: socket.SocketKind, serve: Callable[[socket.socket], bool], port: int = 0
-) -> Iterator[int]:
+def _listening(kind: socket.SocketKind, serve: Callable[[socket.socket], bool], port: int = 0) -> Iterator[int]:
     """A socket whose thread calls `serve` until it returns False; gives the port."""
     listener = socket.socket(socket.AF_INET, kind)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

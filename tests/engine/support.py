@@ -20,7 +20,7 @@ from tipline.processors.base import Processor
 from tipline.sources.base import GuardSettings, Poll, PollContext, Source, SourceSettings
 from tipline.sources.local import Local
 
-START = datetime(2026, 1, 1)
+START = datetime.fromisoformat("2026-01-01")
 NO_GUARD = GuardSettings(enabled=False)
 
 
@@ -88,7 +88,9 @@ def plain(name: str, inputs: list[str] | str, **settings: Any) -> Plain:
     return Plain(name, OutputSettings(kind="plain", **{"inputs": inputs, "guard": guard, "max_tlp": "red", **settings}))
 
 
-def configuration(directory: Path, *nodes: Source | Processor | Output | Local, allow_lists: Iterable[str] = ()) -> Configuration:
+def configuration(
+    directory: Path, *nodes: Source | Processor | Output | Local, allow_lists: Iterable[str] = ()
+) -> Configuration:
     """A configuration made of nodes."""
     made = Configuration(directory / "tipline.yml", Settings.model_validate({"store": {"threads": 1}}))
     for node in nodes:

@@ -92,9 +92,7 @@ def test_shadow_mode_only_shows(lab: Lab) -> None:
         adopt(lab.deliverer, apply=True)
 
 
-def test_sentinel_replaces_what_another_source_system_left(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sentinel_replaces_what_another_source_system_left(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient(monkeypatch)
     with laboratory("sentinel", sandbox) as lab:
         with pytest.raises(TiplineError, match="cannot be read"):

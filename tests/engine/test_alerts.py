@@ -1,4 +1,4 @@
-"""Alerts: told once at the start and once at the end over each channel, again when a channel was down, never twice."""
+"""Alerts: told once at each end over each channel, again when a channel was down, never twice."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import structlog
-from engine.receivers import Hook, smtp, tcp, udp, webhook
-from engine.support import Given, Time, configuration, plain, source
 from pydantic import ValidationError
 
+from engine.receivers import Hook, smtp, tcp, udp, webhook
+from engine.support import Given, Time, configuration, plain, source
 from tipline.config.schema import AlertSettings, Configuration, Settings
 from tipline.engine.alerts import Alerts, Condition
 from tipline.engine.conditions import conditions
@@ -28,7 +28,7 @@ from tipline.sources.base import GuardSettings
 from tipline.store.control import Control
 from tipline.store.receipts import note
 
-START = datetime(2026, 1, 1)
+START = datetime.fromisoformat("2026-01-01")
 FAILING = Condition("source feed failing", "warning", "feed fails since then: the server is gone")
 STALE = Condition("source feed stale, and withdrawn", "critical", "feed fails since then: the server is gone")
 
@@ -64,7 +64,7 @@ def await_count(got: list[Any], count: int) -> None:
 
 
 def live(told: Alerts) -> None:
-    """A condition that starts, stays, worsens in words, and ends, with looks in between; then it comes again."""
+    """A condition that starts, stays, changes its words, and ends, with looks in between; and again."""
     told.update([], START)
     told.update([FAILING], START)
     told.update([FAILING], START + timedelta(minutes=1))
@@ -85,7 +85,8 @@ def test_webhook_is_told_once_at_each_end(control: Control) -> None:
     ]  # fmt: skip
     first, second, _ = hook.got
     assert first == {
-        "instance": "lab", "event": "start", "name": FAILING.name, "severity": "warning", "message": FAILING.message,
+        "instance": "lab", "event": "start", "name": FAILING.name, "severity": "warning",
+        "message": FAILING.message,
         "started": "2026-01-01T00:00:00Z", "ended": None,
     }  # fmt: skip
     assert second["ended"] == "2026-01-01T01:00:00Z"
@@ -119,7 +120,11 @@ def test_syslog_over_tcp_counts_octets(control: Control) -> None:
 def test_mail(control: Control) -> None:
     got: list[dict[str, Any]] = []
     with smtp(got) as port:
-        settings = {"host": f"127.0.0.1:{port}", "sender": "tipline@example.org", "to": ["a@example.org", "b@example.org"]}
+        settings = {
+            "host": f"127.0.0.1:{port}",
+            "sender": "tipline@example.org",
+            "to": ["a@example.org", "b@example.org"],
+        }
         told = alerts(control, kind="email", starttls=False, **settings)
         told.update([FAILING], START)
         told.update([], START + timedelta(hours=1))
@@ -184,7 +189,8 @@ def test_no_secret_is_logged(control: Control) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"kind": "webhook"}, {"kind": "syslog"}, {"kind": "syslog", "address": "host"}, {"kind": "email", "host": "h"},
+    [{"kind": "webhook"}, {"kind": "syslog"}, {"kind": "syslog", "address": "host"},
+     {"kind": "email", "host": "h"},
      {"kind": "pigeon"}],
 )  # fmt: skip
 def test_channels_that_are_not_complete(settings: dict[str, Any]) -> None:
@@ -206,7 +212,10 @@ def test_a_round_tells_what_failed_and_what_recovered(tmp_path: Path) -> None:
                 now.forward(minutes=1)
                 scheduler.run_once()
             scheduler.stop()
-    assert [(each["event"], each["name"]) for each in hook.got] == [("start", FAILING.name), ("end", FAILING.name)]
+    assert [(each["event"], each["name"]) for each in hook.got] == [
+        ("start", FAILING.name),
+        ("end", FAILING.name),
+    ]
     assert "the server is gone" in hook.got[0]["message"]
 
 
@@ -216,7 +225,11 @@ def names(engine: Engine) -> set[str]:
 
 def test_holds_are_a_condition_with_what_to_do(tmp_path: Path) -> None:
     guard = GuardSettings(min_withdrawn=1)
-    with Engine(configuration(tmp_path, source("feed", guard=guard), plain("out", "feed")), in_memory=True, clock=Time()) as engine:
+    with Engine(
+        configuration(tmp_path, source("feed", guard=guard), plain("out", "feed")),
+        in_memory=True,
+        clock=Time(),
+    ) as engine:
         node = engine.graph.sources["feed"]
         assert isinstance(node, Given)
         node.rows = [{"value": "a.com"}, {"value": "b.com"}, {"value": "c.com"}]
@@ -255,7 +268,11 @@ def test_deliveries(tmp_path: Path, values: dict[str, Any], expected: set[str]) 
 
 @pytest.mark.parametrize(("days", "expected"), [(31, set()), (30, {"30d"}), (7, {"7d"}), (1, {"1d"}), (-3, {"1d"})])
 def test_a_secret_that_expires(tmp_path: Path, days: int, expected: set[str]) -> None:
-    with Engine(delivering(tmp_path, secret_expires=date(2026, 1, 1) + timedelta(days=days)), in_memory=True, clock=Time()) as engine:
+    with Engine(
+        delivering(tmp_path, secret_expires=date(2026, 1, 1) + timedelta(days=days)),
+        in_memory=True,
+        clock=Time(),
+    ) as engine:
         assert names(engine) == {f"secret defender {each}" for each in expected}
 
 

@@ -1,4 +1,4 @@
-"""What an output may see: claims above its TLP, or not distributed to its team, add nothing; allow-lists are not limited."""
+"""What an output may see: claims above its TLP add nothing; allow-lists are not limited."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.support import Given, Time, aggregate, configuration, plain, published, source
 
+from engine.support import Given, Time, aggregate, configuration, plain, published, source
 from tipline.engine.core import Engine
 from tipline.engine.people import Entry, People
 from tipline.engine.verify import verify
 from tipline.model.tlp import NAMES
 from tipline.sources.local import Local, LocalSettings
 
-SECRET = {"value": "8.8.4.4", "confidence": "99", "tags": ["secret"], "description": "the secret", "first_seen": "2020-01-01",
+SECRET = {"value": "8.8.4.4", "confidence": "99", "tags": ["secret"], "description": "the secret",
+          "first_seen": "2020-01-01",
           "references": ["https://secret.example/"], "threat_types": ["secret"]}  # fmt: skip
 OPEN = {"value": "8.8.4.4", "confidence": "30", "tags": ["open"], "description": "for all", "tlp": "clear"}
 
@@ -32,9 +33,18 @@ def fill(engine: Engine, **rows: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("marked", range(5))
 def test_claims_above_the_limit_add_nothing(tmp_path: Path, limit: int, marked: int) -> None:
     """No value, score, tag, name of a source, description, reference, time, nor count."""
-    nodes = [source("open"), source("closed"), aggregate("all", ["open", "closed"]), plain("out", "all", max_tlp=NAMES[limit])]
+    nodes = [
+        source("open"),
+        source("closed"),
+        aggregate("all", ["open", "closed"]),
+        plain("out", "all", max_tlp=NAMES[limit]),
+    ]
     with Engine(configuration(tmp_path, *nodes), in_memory=True, clock=Time()) as engine:
-        fill(engine, open=[OPEN], closed=[{**SECRET, "tlp": NAMES[marked]}, {"value": "evil.com", "tlp": NAMES[marked]}])
+        fill(
+            engine,
+            open=[OPEN],
+            closed=[{**SECRET, "tlp": NAMES[marked]}, {"value": "evil.com", "tlp": NAMES[marked]}],
+        )
         seen = published(engine, "out")
         ledger = verify(engine)[0].ledger
         if marked <= limit:
@@ -51,7 +61,10 @@ def test_claims_above_the_limit_add_nothing(tmp_path: Path, limit: int, marked: 
 
 def test_claim_without_tlp_has_that_of_its_source_and_else_amber(tmp_path: Path) -> None:
     nodes = [source("green", tlp="green"), source("unset", tlp=None)]
-    outputs = [plain("out-green", ["green", "unset"], max_tlp="green"), plain("out-amber", ["green", "unset"], max_tlp="amber")]
+    outputs = [
+        plain("out-green", ["green", "unset"], max_tlp="green"),
+        plain("out-amber", ["green", "unset"], max_tlp="amber"),
+    ]
     with Engine(configuration(tmp_path, *nodes, *outputs), in_memory=True, clock=Time()) as engine:
         fill(engine, green=[{"value": "a.com"}, {"value": "b.com", "tlp": "red"}], unset=[{"value": "c.com"}])
         assert set(published(engine, "out-green")) == {"a.com"}
@@ -75,7 +88,11 @@ def test_red_of_another_team_never(tmp_path: Path) -> None:
 
 def test_red_only_by_name(tmp_path: Path) -> None:
     """An output shows red only if it says so."""
-    with Engine(configuration(tmp_path, source("a"), plain("out", "a", max_tlp="amber+strict")), in_memory=True, clock=Time()) as engine:
+    with Engine(
+        configuration(tmp_path, source("a"), plain("out", "a", max_tlp="amber+strict")),
+        in_memory=True,
+        clock=Time(),
+    ) as engine:
         fill(engine, a=[{"value": "a.com", "tlp": "red"}, {"value": "b.com", "tlp": "amber+strict"}])
         assert set(published(engine, "out")) == {"b.com"}
 

@@ -41,9 +41,7 @@ def test_only_the_difference_travels(lab: Lab) -> None:
     first = hashes(295)
     lab.publish(first)
     lab.deliverer.cycle()
-    changed = lab.publish(
-        [{"value": value, "first_seen": lab.now()} for value in first[2:]] + hashes(16, 1000)
-    )
+    changed = lab.publish([{"value": value, "first_seen": lab.now()} for value in first[2:]] + hashes(16, 1000))
     assert changed["changed"] == 293  # the attributes differ, but none that the far side shows
     report = lab.deliverer.cycle()
     assert (report.sent, report.accepted, report.deleted) == (16, 16, 2)
@@ -149,9 +147,7 @@ def test_faults_pass_and_the_far_side_ends_exact(
             assert lab.there() == sorted(lab.published())
 
 
-def test_a_failing_far_side_loses_nothing_and_says_so(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_far_side_loses_nothing_and_says_so(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient(monkeypatch, attempts=lambda: 1)
     with laboratory("sentinel", sandbox) as lab:
         lab.publish(hashes(250))

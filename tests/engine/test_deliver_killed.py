@@ -102,9 +102,7 @@ def test_killed_anywhere(which: str, upto: int, sandbox: Sandbox, monkeypatch: p
             break
 
 
-def test_killed_and_what_was_being_sent_is_no_longer_wanted(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_and_what_was_being_sent_is_no_longer_wanted(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient(monkeypatch)
     for which in ("defender", "sentinel"):
         for count in (3, 20):

@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.support import NO_GUARD, Given, Time, aggregate, configuration, plain, source
 
+from engine.support import NO_GUARD, Given, Time, aggregate, configuration, plain, source
 from tipline.config.schema import Configuration
 from tipline.engine.core import Engine
 from tipline.engine.people import Entry, People
 from tipline.engine.verify import verify
+from tipline.outputs.microsoft_defender import DefenderSettings, MicrosoftDefender
+from tipline.outputs.microsoft_sentinel import MicrosoftSentinel, SentinelSettings
 from tipline.processors.filter import FilterKind, FilterSettings
 from tipline.processors.ranges import Ranges, RangesSettings
 from tipline.sources.local import Local, LocalSettings
 
-ADDRESSES = [f"8.8.4.{n}" for n in range(0, 16)] + ["2600::1", "2600::2", "9.9.9.9"]
+ADDRESSES = [f"8.8.4.{n}" for n in range(16)] + ["2600::1", "2600::2", "9.9.9.9"]
 NETWORKS = ["8.8.4.0/29", "8.8.4.8/29", "8.8.4.0/28", "8.8.4.4/30", "8.8.4.3-8.8.4.9", "2600::/126", "8.8.0.0/16"]
 NAMES = ["evil.com", "www.evil.com", "a.www.evil.com", "good.org", "cdn.good.org"]
 URLS = ["http://evil.com/", "http://www.evil.com/x.exe", "http://8.8.4.4/y", "https://good.org/z?q=1"]
 VALUES = [*ADDRESSES, *NETWORKS, *NAMES, *URLS, "d41d8cd98f00b204e9800998ecf8427e"]
+EXPANDING: dict[str, Any] = {"inputs": ["agg", "late"], "max_tlp": "red", "guard": {"enabled": False}, "expand": 8}
 TLPS = ["clear", "green", "amber", "red", None]
 
 
@@ -62,6 +65,9 @@ class World:
             plain("net", "ranges"),
             plain("cidrs", ["joined", "hand"]),
             plain("old", "a", where="age >= 3h"),
+            # Delivered outputs expand networks; without credentials they only publish.
+            MicrosoftDefender("defender", DefenderSettings(**EXPANDING, action="Block", kind="microsoft-defender")),
+            MicrosoftSentinel("sentinel", SentinelSettings(**EXPANDING, kind="microsoft-sentinel")),
         ]
         for node in nodes:
             if isinstance(node, Given):

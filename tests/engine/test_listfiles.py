@@ -70,9 +70,7 @@ def test_requests_get_the_version_that_was_prepared(engine: Engine) -> None:
     assert text(engine) == "a.example\nb.example\n"
 
 
-def test_what_was_asked_for_is_prepared_with_the_next_version(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_asked_for_is_prepared_with_the_next_version(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(engine, "x", domains("a"))
     files = list_files(engine)
     for encoding in ("identity", "gzip", "zstd"):
@@ -100,9 +98,7 @@ def test_older_versions_go_but_whoever_reads_one_reads_on(engine: Engine) -> Non
     assert [name.partition("-")[0] for name in names(engine)] == ["2", "2"]
 
 
-def test_a_list_that_cannot_be_prepared_stays_as_it_was(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_list_that_cannot_be_prepared_stays_as_it_was(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(engine, "x", domains("a"))
     write_files(engine, "x")
     publish(engine, "x", [])
@@ -120,9 +116,7 @@ def test_a_list_that_cannot_be_prepared_stays_as_it_was(
     assert list_files(engine).problems() == {}
 
 
-def test_a_failure_is_not_tried_again_by_every_request(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_is_not_tried_again_by_every_request(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(engine, "x", domains("a"))
     write_files(engine, "x")
     tries = []
@@ -160,9 +154,7 @@ def test_a_herd_has_a_file_made_once(engine: Engine, monkeypatch: pytest.MonkeyP
     assert len({each.tag for each in found}) == 1
 
 
-def test_after_a_restart_the_same_file_has_the_same_tag(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_restart_the_same_file_has_the_same_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with engine_of(tmp_path, list_output("x")) as engine:
         publish(engine, "x", domains("a"))
         before, _ = list_files(engine).obtain("x", JSON, "gzip")

@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from engine.support import Time, configuration, plain, published, source
 
+from engine.support import Time, configuration, plain, published, source
 from tipline.engine.core import Engine
 from tipline.engine.maintain import prune_history, sort_published
 from tipline.engine.verify import verify

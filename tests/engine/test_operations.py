@@ -79,9 +79,7 @@ def test_private_methods_cannot_be_called(operations: Operations) -> None:
             operations.call(name, {})
 
 
-@pytest.mark.parametrize(
-    "name", ["status", "deliveries", "holds", "verify", "doctor", "run_once", "reconcile"]
-)
+@pytest.mark.parametrize("name", ["status", "deliveries", "holds", "verify", "doctor", "run_once", "reconcile"])
 def test_results_are_plain_json(operations: Operations, name: str) -> None:
     result = operations.call(name, {})
 
@@ -103,9 +101,7 @@ def test_results_are_plain_json(operations: Operations, name: str) -> None:
         ("approve", {"node": "feed"}),
     ],
 )
-def test_wrong_names_are_refused_with_what_there_is(
-    operations: Operations, name: str, arguments: Any
-) -> None:
+def test_wrong_names_are_refused_with_what_there_is(operations: Operations, name: str, arguments: Any) -> None:
     with pytest.raises(RequestError) as caught:
         operations.call(name, arguments)
 

@@ -31,9 +31,7 @@ def folder(tmp_path: Path) -> Path:
 def engine(tmp_path: Path, folder: Path) -> Iterator[Engine]:
     outputs = [
         file_output("inside", path="lists/deep/block.txt", tr=True),
-        file_output(
-            "outside", path=str(folder / "block.csv"), format="csv", fields=["indicator", "type"], mode="0640"
-        ),
+        file_output("outside", path=str(folder / "block.csv"), format="csv", fields=["indicator", "type"], mode="0640"),
         file_output("nowhere", path=str(tmp_path / "missing" / "x.txt")),
     ]
     with engine_of(tmp_path, *outputs) as made:
@@ -100,9 +98,7 @@ def test_a_folder_or_a_pipe_is_not_replaced(engine: Engine, folder: Path) -> Non
         write(engine, "outside")
 
 
-def test_a_full_disk_leaves_the_old_file(
-    engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_old_file(engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(engine, "outside", ROWS)
     write(engine, "outside")
     old = (folder / "block.csv").read_bytes()

@@ -119,9 +119,7 @@ def test_another_output_of_ours_is_not_ours_here(lab: Lab) -> None:
     assert (report.foreign.count, report.missing.count) == (2, 2)
 
 
-def test_a_far_side_that_cannot_be_read_is_never_green(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_far_side_that_cannot_be_read_is_never_green(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient(monkeypatch)
     with laboratory("sentinel", sandbox) as lab:
         lab.publish(hashes(2))

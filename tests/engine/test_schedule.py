@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.support import configuration, plain, published, source
-
 from tipline.engine.core import Engine
 from tipline.engine.schedule import Scheduler
 from tipline.engine.times import utc_now

@@ -20,11 +20,7 @@ DATA = Path(__file__).parent.parent / "data"
 
 def read(path: Path, **settings: Any) -> pl.DataFrame:
     frames = list(csv.read(path, CsvSettings(**settings), Context("feed")))
-    return (
-        pl.concat(frames, how="diagonal")
-        if frames
-        else pl.DataFrame({"value": []}, schema={"value": pl.String})
-    )
+    return pl.concat(frames, how="diagonal") if frames else pl.DataFrame({"value": []}, schema={"value": pl.String})
 
 
 def text(tmp_path: Path, body: str | bytes, **settings: Any) -> pl.DataFrame:
@@ -80,9 +76,7 @@ def test_json_array_in_a_quoted_cell_stays_as_it_is() -> None:
 
 
 def test_several_hashes_in_one_cell_become_rows_with_the_same_attributes() -> None:
-    frame = read(
-        DATA / "plain/volexity/2021-12-06-xegroup.csv", columns={"value": 1, "description": 3}, split=","
-    )
+    frame = read(DATA / "plain/volexity/2021-12-06-xegroup.csv", columns={"value": 1, "description": 3}, split=",")
     assert values(frame)[:3] == [
         "019d4ae42f858d5ea65f3b71392dd37efec6c882",
         "02c48917b15015ddd02738bc1f480f9c6379165618435855030f4c63ce372485",
@@ -142,9 +136,7 @@ def test_multi_line_cells_blank_lines_and_comments(tmp_path: Path) -> None:
 
 
 def test_space_before_an_opening_quote(tmp_path: Path) -> None:
-    body = (
-        '"first_seen", "ioc", "tags"\n"2024", "a.com", "x, y"\n"2025",   "b.com", "he said, ""no"", twice"\n'
-    )
+    body = '"first_seen", "ioc", "tags"\n"2024", "a.com", "x, y"\n"2025",   "b.com", "he said, ""no"", twice"\n'
     frame = text(tmp_path, body, columns={"value": "ioc", "tags": "tags"})
     assert frame.rows() == [("a.com", "x, y"), ("b.com", 'he said, "no", twice')]
 

@@ -38,9 +38,7 @@ def theirs(text: str, delimiter: str) -> list[list[str | None]]:
     size=st.integers(1, 64),
     everything=st.booleans(),
 )
-def test_well_quoted_text(
-    rows: list[list[str]], delimiter: str, end: str, size: int, everything: bool
-) -> None:
+def test_well_quoted_text(rows: list[list[str]], delimiter: str, end: str, size: int, everything: bool) -> None:
     out = io.StringIO()
     # A cell of blanks alone in its record is a blank line to us.
     rows = [row for row in rows if len(row) > 1 or row[0].strip()]

@@ -27,11 +27,7 @@ FIELDS = {"value": "ioc", "type": "meta.type", "confidence": "score"}
 
 def read(path: Path, **options: Any) -> pl.DataFrame:
     parts = list(json.read(path, JsonSettings(**options), Context("feed")))
-    return (
-        pl.concat(parts, how="diagonal")
-        if parts
-        else pl.DataFrame({"value": []}, schema={"value": pl.String})
-    )
+    return pl.concat(parts, how="diagonal") if parts else pl.DataFrame({"value": []}, schema={"value": pl.String})
 
 
 def text(tmp_path: Path, body: str, **options: Any) -> pl.DataFrame:
@@ -52,9 +48,7 @@ def test_array_of_microsofts_feed_with_nested_extra() -> None:
     )
     first = frame.row(0, named=True)
     assert (frame.height, first["type"], first["tlp"]) == (152, "sha256", "White")
-    assert stdlib_json.loads(first["extra"]) == {
-        "AdditionalMetadata.FileMd5": "4ef04cba6bec2c3a164b9b755efbeb1c"
-    }
+    assert stdlib_json.loads(first["extra"]) == {"AdditionalMetadata.FileMd5": "4ef04cba6bec2c3a164b9b755efbeb1c"}
 
 
 def test_rows_of_a_document() -> None:
@@ -69,8 +63,7 @@ def test_rows_of_a_document() -> None:
 
 def test_quoted_path_and_wildcard_rows(tmp_path: Path) -> None:
     assert (
-        values(read(DATA / "plain/sinkholes/Sinkholes_List.json", fields={"value": '"IP Range"'}))[1]
-        == "23.253.126.58"
+        values(read(DATA / "plain/sinkholes/Sinkholes_List.json", fields={"value": '"IP Range"'}))[1] == "23.253.126.58"
     )
     body = '{"1": [{"ioc": "a.com"}], "2": [{"ioc": "b.com"}]}'
     assert values(text(tmp_path, body, rows="*[]", fields={"value": "ioc"})) == ["a.com", "b.com"]
@@ -87,9 +80,7 @@ def test_json_that_is_not_json_says_where() -> None:
 
 def test_strings_and_lists_explode(tmp_path: Path) -> None:
     assert values(text(tmp_path, '["a.com", "b.com"]')) == ["a.com", "b.com"]
-    body = (
-        '[{"v": ["a", "b"], "t": ["x", "y"]}, {"v": "c", "t": "z"}, {"v": [], "t": null}, {"v": {"k": 1}}, 7]'
-    )
+    body = '[{"v": ["a", "b"], "t": ["x", "y"]}, {"v": "c", "t": "z"}, {"v": [], "t": null}, {"v": {"k": 1}}, 7]'
     frame = text(tmp_path, body, fields={"value": "v", "tags": "t"})
     assert values(frame)[:3] == ["a", "b", "c"]
     assert frame["tags"].to_list()[:3] == [["x", "y"], ["x", "y"], ["z"]]
@@ -213,9 +204,7 @@ def test_array_in_pieces_equals_the_whole(rows: list[Any], block: int, indent: i
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    rows=st.lists(JSON, min_size=1, max_size=5), size=st.integers(1, 30), indent=st.none() | st.integers(0, 2)
-)
+@given(rows=st.lists(JSON, min_size=1, max_size=5), size=st.integers(1, 30), indent=st.none() | st.integers(0, 2))
 def test_array_as_ndjson(rows: list[Any], size: int, indent: int | None) -> None:
     body = stdlib_json.dumps(rows, indent=indent, ensure_ascii=False).encode("utf-8", "replace")
     found: list[Any] = []

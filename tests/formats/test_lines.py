@@ -20,11 +20,7 @@ DATA = Path(__file__).parent.parent / "data"
 
 def read(path: Path, **settings: Any) -> pl.DataFrame:
     frames = list(lines.read(path, LinesSettings(**settings), Context("feed")))
-    return (
-        pl.concat(frames, how="diagonal")
-        if frames
-        else pl.DataFrame({"value": []}, schema={"value": pl.String})
-    )
+    return pl.concat(frames, how="diagonal") if frames else pl.DataFrame({"value": []}, schema={"value": pl.String})
 
 
 def text(tmp_path: Path, body: str, **settings: Any) -> pl.DataFrame:

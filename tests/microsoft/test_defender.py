@@ -124,9 +124,7 @@ def test_a_full_tenant_is_reported_as_such_without_many_calls(client):
 
     def side(request):
         tenant_calls.append(1)
-        return error(
-            400, "InvalidInput", "The maximum number of indicators for this tenant has been reached."
-        )
+        return error(400, "InvalidInput", "The maximum number of indicators for this tenant has been reached.")
 
     results = client(side).import_indicators(items(500))
     assert {r.fault for r in results} == {Fault.QUOTA}

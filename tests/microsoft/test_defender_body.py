@@ -94,9 +94,7 @@ def test_md5_can_be_sent_on_request():
 @pytest.mark.parametrize("action", ["Allowed", "Audit", "Warn", "Block", "BlockAndRemediate"])
 def test_actions_are_those_of_microsofts_table(type_, action):
     values = {"ipv4": "1.1.1.1", "ipv6": "2606:4700::1", "domain": "a.example", "url": "http://a.example/"}
-    made = IndicatorBody(
-        type=type_, value=values.get(type_, SHA256), action=action, title="t", allow_md5=True
-    )
+    made = IndicatorBody(type=type_, value=values.get(type_, SHA256), action=action, title="t", allow_md5=True)
     allowed = {
         "ipv4": action != "BlockAndRemediate",
         "ipv6": action != "BlockAndRemediate",

@@ -57,10 +57,7 @@ def test_roles_are_read_from_a_token_and_junk_has_none(jwt):
 def test_defenders_refusal_names_the_roles_that_are_there_and_the_one_to_add():
     advice = explain.defender_forbidden({"Alert.Read.All"})
     assert "it has Alert.Read.All" in advice.what
-    assert (
-        "add application permission WindowsDefenderATP > Ti.ReadWrite.All and grant admin consent"
-        in advice.fix
-    )
+    assert "add application permission WindowsDefenderATP > Ti.ReadWrite.All and grant admin consent" in advice.fix
     assert "no roles at all" in explain.defender_forbidden([]).what
 
 

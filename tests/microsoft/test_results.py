@@ -24,9 +24,7 @@ def sender(bad, sent):
 @given(st.integers(2, 200), st.sets(st.integers(0, 199), max_size=5))
 def test_only_the_bad_items_fail_and_each_good_one_is_sent_once(count, bad):
     items, sent = list(range(count)), []
-    results = divide(
-        items, refusal(), send=sender(bad, sent), judge=lambda _: Fault.INVALID, budget=Budget(1000)
-    )
+    results = divide(items, refusal(), send=sender(bad, sent), judge=lambda _: Fault.INVALID, budget=Budget(1000))
     assert [r.ok for r in results] == [item not in bad for item in items]
     assert sent == [item for item in items if item not in bad]
 

@@ -254,9 +254,7 @@ def test_arm_reads_counts_and_deletes_what_was_uploaded(sandbox, sentinel, arm):
     assert arm.count("tipline") == 149
 
 
-def test_the_limits_are_kept_and_a_client_that_does_not_know_of_others_waits_them_out(
-    credentials, open_client, clock
-):
+def test_the_limits_are_kept_and_a_client_that_does_not_know_of_others_waits_them_out(credentials, open_client, clock):
     start, begun = datetime.now(UTC), clock.now
 
     def present():

@@ -84,9 +84,7 @@ def test_a_certificate_of_another_app_is_explained(sandbox, credentials, tmp_pat
 @pytest.mark.parametrize("password", [None, "wrong"])
 def test_a_certificate_file_that_cannot_be_opened_is_explained(credentials, tmp_path, password):
     certificate(tmp_path / "app.pem")
-    made = credentials(
-        client_secret=None, certificate_path=tmp_path / "app.pem", certificate_password=password
-    )
+    made = credentials(client_secret=None, certificate_path=tmp_path / "app.pem", certificate_password=password)
     with pytest.raises(SignInError, match="cannot be used") as caught:
         made.token(made.endpoints.defender_scope)
     assert "certificate_password" in caught.value.fix
@@ -111,9 +109,7 @@ def test_failures_are_explained(sandbox, credentials):
 
 def test_a_workload_identity_gets_a_token(sandbox, credentials, tmp_path):
     key = rsa.generate_private_key(65537, 2048)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     app = sandbox.add_app("pod", federated=("https://issuer.example", "system:pod", public))
     claims = {
         "iss": "https://issuer.example",

@@ -102,9 +102,7 @@ def test_an_upload_without_one_valid_object_fails_each_with_its_reason(client, f
     "answer",
     [
         httpx.Response(429, headers={"Retry-After": "5"}),
-        httpx.Response(
-            429, json={"statusCode": 429, "message": "Rate limit is exceeded. Try again in 5 seconds."}
-        ),
+        httpx.Response(429, json={"statusCode": 429, "message": "Rate limit is exceeded. Try again in 5 seconds."}),
     ],
 )
 def test_429_in_both_shapes_waits_and_sends_the_same_objects(client, far_side, clock, answer):

@@ -136,18 +136,14 @@ def test_sorting_form(text: str, lo: str, up: str) -> None:
 
 
 quads = st.integers(0, 2**32 - 1).map(lambda number: str(ipaddress.IPv4Address(number)))
-edges = st.sampled_from(
-    ["10.0.0.0", "9.255.255.255", "11.0.0.0", "0.255.255.255", "223.255.255.255", "224.0.0.0"]
-)
+edges = st.sampled_from(["10.0.0.0", "9.255.255.255", "11.0.0.0", "0.255.255.255", "223.255.255.255", "224.0.0.0"])
 networks = st.tuples(st.one_of(quads, edges), st.integers(0, 32)).map(lambda pair: f"{pair[0]}/{pair[1]}")
 policies = st.builds(Policy, allow_non_routable=st.booleans(), allow_wide=st.booleans())
 
 
 @given(st.lists(st.one_of(quads, edges, networks), min_size=1, max_size=30), policies)
 def test_columns_and_the_rule_give_the_same_answers(texts: list[str], policy: Policy) -> None:
-    frame = pl.DataFrame(
-        {"row": range(len(texts)), "text": texts}, schema={"row": pl.UInt32, "text": pl.String}
-    )
+    frame = pl.DataFrame({"row": range(len(texts)), "text": texts}, schema={"row": pl.UInt32, "text": pl.String})
     rows = normalise_addresses(frame, policy).sort("row").rows(named=True)
     for row, text in zip(rows, texts, strict=True):
         rule = address(text, policy)

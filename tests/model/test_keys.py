@@ -6,9 +6,7 @@ import pytest
 from tipline.model import key, kh
 
 
-@pytest.mark.parametrize(
-    ("kind", "value"), [("ipv4", "1.2.3.4"), ("url", "http://a/ü"), ("mutex", ""), ("md5", "x|y")]
-)
+@pytest.mark.parametrize(("kind", "value"), [("ipv4", "1.2.3.4"), ("url", "http://a/ü"), ("mutex", ""), ("md5", "x|y")])
 def test_keys_equal_duckdbs(kind: str, value: str) -> None:
     with duckdb.connect() as connection:
         row = connection.execute(

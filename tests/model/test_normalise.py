@@ -25,9 +25,7 @@ _ODD = [" ", "\xa0", "\x00", "\ufeff", "\u200b", "\u200d", "\u202e", "\xad", "\u
 PIECES = st.sampled_from([*_WORDS.split(), *_ODD])
 NEAR = st.lists(st.one_of(PIECES, PIECES, st.text(max_size=3)), max_size=8).map("".join)
 TEXTS = st.one_of(NEAR, st.text(max_size=60), st.text(alphabet="[](){}.:/@\\*,;'\"<>hxtpdoat ", max_size=40))
-WORDS = st.one_of(
-    st.none(), st.sampled_from([*TYPES, "ip", "hash", "hostname", "process", " "]), st.text(max_size=5)
-)
+WORDS = st.one_of(st.none(), st.sampled_from([*TYPES, "ip", "hash", "hostname", "process", " "]), st.text(max_size=5))
 
 
 @settings(max_examples=300, deadline=None)
@@ -35,12 +33,8 @@ WORDS = st.one_of(
     st.lists(st.tuples(TEXTS, WORDS, st.one_of(st.none(), st.text(max_size=30))), max_size=12),
     st.sampled_from(POLICIES),
 )
-def test_no_text_breaks_it_and_no_row_is_lost(
-    rows: list[tuple[str, str | None, str | None]], policy: Policy
-) -> None:
-    columns = {
-        name: [row[2] for row in rows] for name in RAW_COLUMNS if name not in {"value", "type", "drop"}
-    }
+def test_no_text_breaks_it_and_no_row_is_lost(rows: list[tuple[str, str | None, str | None]], policy: Policy) -> None:
+    columns = {name: [row[2] for row in rows] for name in RAW_COLUMNS if name not in {"value", "type", "drop"}}
     raw = pl.DataFrame(
         {"value": [row[0] for row in rows], "type": [row[1] for row in rows], **columns},
         schema_overrides=dict.fromkeys(RAW_COLUMNS, pl.String),
@@ -187,9 +181,7 @@ def test_attributes_are_read_and_direction_follows_the_type_word() -> None:
 
 
 def test_extra_of_the_format_and_of_normalising_are_merged() -> None:
-    raw = pl.DataFrame(
-        {"value": ["8.8.8.8:53", "8.8.8.8", "8.8.8.8:53"], "extra": ['{"a": 1}', '{"b": 2}', None]}
-    )
+    raw = pl.DataFrame({"value": ["8.8.8.8:53", "8.8.8.8", "8.8.8.8:53"], "extra": ['{"a": 1}', '{"b": 2}', None]})
     assert [json.loads(extra) for extra in conform(raw)["extra"]] == [
         {"a": 1, "port": 53},
         {"b": 2},

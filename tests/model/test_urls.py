@@ -95,9 +95,7 @@ texts = st.tuples(schemes, users, hosts, ports, rests).map("".join)
 
 @given(st.lists(texts, min_size=1, max_size=20))
 def test_columns_and_the_rule_give_the_same_answers(texts: list[str]) -> None:
-    frame = pl.DataFrame(
-        {"row": range(len(texts)), "text": texts}, schema={"row": pl.UInt32, "text": pl.String}
-    )
+    frame = pl.DataFrame({"row": range(len(texts)), "text": texts}, schema={"row": pl.UInt32, "text": pl.String})
     for row, text in zip(normalise_urls(frame, Policy()).sort("row").rows(named=True), texts, strict=True):
         rule = url(text, Policy())
         assert row["drop"] == rule.drop, text

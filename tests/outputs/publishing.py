@@ -31,9 +31,7 @@ def file_output(name: str, **settings: Any) -> FileKind:
 
 def engine_of(directory: Path, *outputs: Output) -> Engine:
     """An engine with these outputs and nothing that feeds them."""
-    configuration = Configuration(
-        directory / "tipline.yml", Settings.model_validate({"store": {"threads": 1}})
-    )
+    configuration = Configuration(directory / "tipline.yml", Settings.model_validate({"store": {"threads": 1}}))
     configuration.outputs.update({output.name: output for output in outputs})
     add_builtins(configuration)
     return Engine(configuration)

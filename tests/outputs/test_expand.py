@@ -15,9 +15,7 @@ def rows(*values: tuple[str, str, int, int]) -> duckdb.DuckDBPyConnection:
     con.execute(f"CREATE TABLE given ({', '.join(f'{name} {kind}' for name, kind in VIEW.items())})")
     for type_, value, lo, up in values:
         bounds = [f"{lo:032x}", f"{up:032x}"] if up else [None, None]
-        con.execute(
-            "INSERT INTO given (type, value, lo, up) VALUES (?, ?, ?::UUID, ?::UUID)", [type_, value, *bounds]
-        )
+        con.execute("INSERT INTO given (type, value, lo, up) VALUES (?, ?, ?::UUID, ?::UUID)", [type_, value, *bounds])
     return con
 
 

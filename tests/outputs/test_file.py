@@ -32,9 +32,7 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, object], why: s
 
 def test_only_what_the_file_shows_is_a_change() -> None:
     assert file_output("x", path="x").shown() == ["type", "value"]
-    shown = file_output(
-        "x", path="x", format="csv", fields=["indicator", "tlp|TLP", "references", "asn"]
-    ).shown()
+    shown = file_output("x", path="x", format="csv", fields=["indicator", "tlp|TLP", "references", "asn"]).shown()
     assert shown == ["extra", "refs", "tlp", "type", "value"]
     assert "first_seen" in file_output("x", path="x", format="json").shown()
 

@@ -248,7 +248,5 @@ def test_probe_tells_what_the_app_may(lab: Lab) -> None:
 
 def _key(lab: Lab, value: str) -> str:
     with lab.lake.reading() as con:
-        row = con.execute(
-            f"SELECT replace(key::VARCHAR, '-', '') FROM published_{lab.number} WHERE value = ?", [value]
-        )
+        row = con.execute(f"SELECT replace(key::VARCHAR, '-', '') FROM published_{lab.number} WHERE value = ?", [value])
         return str((row.fetchone() or [""])[0])

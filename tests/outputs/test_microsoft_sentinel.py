@@ -137,11 +137,7 @@ def test_what_stix_cannot_say_is_dropped_with_a_reason(lab: Lab) -> None:
 def test_refreshes_are_spread_and_the_same_for_ever(lab: Lab) -> None:
     lab.publish(hashes(40))
     lab.deliverer.cycle()
-    left = [
-        receipt.expires - receipt.due
-        for receipt in lab.receipts().values()
-        if receipt.expires and receipt.due
-    ]
+    left = [receipt.expires - receipt.due for receipt in lab.receipts().values() if receipt.expires and receipt.due]
     assert all(timedelta(days=5) <= each <= timedelta(days=10) for each in left)
     assert len({each.days for each in left}) > 2
 

@@ -257,17 +257,13 @@ def test_direction_marks_in_a_value_are_evidence_and_stay(engine: Engine) -> Non
     assert text_of(engine, [row("file-name", name)], Dialect())[0] == f"{name}\n"
 
 
-@pytest.mark.parametrize(
-    "cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", '=HYPERLINK("x")']
-)
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", '=HYPERLINK("x")'])
 def test_a_spreadsheet_is_given_no_formula(engine: Engine, cell: str) -> None:
     rows = [row("domain", "a.example", description=cell, tags=[cell])]
     fields = ("description", "tags")
     (found,) = csv.reader(io.StringIO(text_of(engine, rows, csv_of(*fields, header=False))[0]))
     assert all(each.startswith("'") for each in found)
-    (kept,) = csv.reader(
-        io.StringIO(text_of(engine, rows, csv_of(*fields, header=False, formulas="keep"))[0])
-    )
+    (kept,) = csv.reader(io.StringIO(text_of(engine, rows, csv_of(*fields, header=False, formulas="keep"))[0]))
     assert all(each.strip() == cell.strip() for each in kept)
 
 

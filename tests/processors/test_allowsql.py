@@ -58,18 +58,14 @@ def reaches(entry: dict[str, Any], row: dict[str, Any], urls: str) -> bool:
 def taken_out(rows: list[dict[str, Any]], allowed: list[dict[str, Any]], urls: str) -> set[str]:
     free = set().union(*(addresses(a) for a in allowed if a["type"] == "ipv4"))
     return {
-        r["value"]
-        for r in rows
-        if any(reaches(a, r, urls) for a in allowed) or (addresses(r) and addresses(r) <= free)
+        r["value"] for r in rows if any(reaches(a, r, urls) for a in allowed) or (addresses(r) and addresses(r) <= free)
     }
 
 
 @pytest.mark.parametrize("urls", ["host-only", "all"])
 @settings(max_examples=60, deadline=None)
 @given(inputs=things, entries=things)
-def test_allow_takes_out_what_its_rules_say(
-    views: Any, row: Any, urls: str, inputs: Any, entries: Any
-) -> None:
+def test_allow_takes_out_what_its_rules_say(views: Any, row: Any, urls: str, inputs: Any, entries: Any) -> None:
     rows, allowed = [row(*i) for i in inputs], [row(*e, "wl") for e in entries]
     views.table("inputs", rows)
     views.table("allowed", allowed)
@@ -115,20 +111,15 @@ def test_a_list_that_is_not_prefix_free_would_lose_the_wide_entry(views: Any, ro
     views.table("inputs", [row("domain", "zzz.example.com")])
     views.table("allowed", [row("domain", "example.com", "wl"), row("domain", "www.example.com", "wl")])
     naive = views.rows(
-        "SELECT r.value FROM inputs r ASOF JOIN allowed a ON r.rhost >= a.rhost"
-        " WHERE starts_with(r.rhost, a.rhost)"
+        "SELECT r.value FROM inputs r ASOF JOIN allowed a ON r.rhost >= a.rhost WHERE starts_with(r.rhost, a.rhost)"
     )
     assert naive == []
-    assert [r["reason"] for r in views.rows(allowsql.blocked("inputs", "allowed"))] == [
-        "allowed by wl: example.com"
-    ]
+    assert [r["reason"] for r in views.rows(allowsql.blocked("inputs", "allowed"))] == ["allowed by wl: example.com"]
 
 
 @given(st.lists(st.lists(st.sampled_from("abz-"), min_size=1, max_size=4), max_size=12))
 @settings(max_examples=60, deadline=None)
-def test_reduced_domains_are_prefix_free_and_cover_the_same(
-    views: Any, row: Any, hosts: list[list[str]]
-) -> None:
+def test_reduced_domains_are_prefix_free_and_cover_the_same(views: Any, row: Any, hosts: list[list[str]]) -> None:
     names = {".".join(labels) for labels in hosts}
     views.table("allowed", [row("domain", name) for name in names])
     kept = {r["rhost"] for r in views.rows(allowsql.prefix_free("allowed"))}
@@ -180,9 +171,7 @@ def test_no_plan_has_an_inequality_or_nested_loop_join(views: Any, row: Any) -> 
         views.assert_fast_joins(sql)
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in VECTORS if c["class"] == "AggregateFT"], ids=lambda c: c["title"]
-)
+@pytest.mark.parametrize("case", [c for c in VECTORS if c["class"] == "AggregateFT"], ids=lambda c: c["title"])
 def test_every_step_of_the_originals_generic_aggregator(views: Any, row: Any, case: dict[str, Any]) -> None:
     """Differences on purpose: an allowed domain holds its sub-domains, and case is always ignored."""
     now: set[tuple[str, str]] = set()

@@ -171,9 +171,7 @@ flags = st.sampled_from(
         ),
     ]
 )
-atoms = st.one_of(
-    numbers(), levels(), texts(), calls(), members(), choices(), nulls(), times(), ages(), flags
-)
+atoms = st.one_of(numbers(), levels(), texts(), calls(), members(), choices(), nulls(), times(), ages(), flags)
 
 
 def joined(parts: list[tuple[str, Test]], op: str) -> tuple[str, Test]:
@@ -185,9 +183,7 @@ expressions = st.recursive(
     atoms,
     lambda inner: st.one_of(
         inner.map(lambda p: (f"not ({p[0]})", lambda r, at, t=p[1]: not t(r, at))),
-        st.tuples(st.lists(inner, min_size=2, max_size=3), st.sampled_from(["and", "or"])).map(
-            lambda a: joined(*a)
-        ),
+        st.tuples(st.lists(inner, min_size=2, max_size=3), st.sampled_from(["and", "or"])).map(lambda a: joined(*a)),
     ),
     max_leaves=6,
 )
@@ -210,8 +206,7 @@ attributes = st.fixed_dictionaries(
         "threat_types": st.none() | st.lists(words, max_size=2),
         "refs": st.none() | st.lists(words, max_size=2),
         "sources": st.lists(words, min_size=1, max_size=2),
-        "extra": st.none()
-        | st.sampled_from(["80", 80, "c2", None, 8]).map(lambda p: json.dumps({"port": p})),
+        "extra": st.none() | st.sampled_from(["80", 80, "c2", None, 8]).map(lambda p: json.dumps({"port": p})),
         "first_seen": moment,
         "last_seen": moment,
         "valid_until": moment,
@@ -221,9 +216,7 @@ attributes = st.fixed_dictionaries(
 
 @settings(max_examples=150, deadline=None)
 @given(rows=st.lists(attributes, min_size=1, max_size=8), expression=expressions)
-def test_compiled_sql_means_what_python_computes(
-    views: Any, row: Any, rows: list[Row], expression: Any
-) -> None:
+def test_compiled_sql_means_what_python_computes(views: Any, row: Any, rows: list[Row], expression: Any) -> None:
     text, test = expression
     table = [row(*r.pop("thing"), **r, kh=n) for n, r in enumerate(rows)]
     views.table("filtered", table)
@@ -402,8 +395,6 @@ def test_extra_that_is_no_json_is_missing(views: Any, row: Any) -> None:
 
 
 def test_a_zone_in_a_time_is_heeded(views: Any, row: Any) -> None:
-    views.table(
-        "filtered", [row("domain", "example.com", first_seen=datetime.fromisoformat("2024-05-01T10:00:00"))]
-    )
+    views.table("filtered", [row("domain", "example.com", first_seen=datetime.fromisoformat("2024-05-01T10:00:00"))])
     sql = compile_filter("first_seen == '2024-05-01T12:00:00+02:00'").sql(AS_OF)
     assert views.rows(f"SELECT ({sql}) AS p FROM filtered") == [{"p": True}]

@@ -22,9 +22,7 @@ TLP = ["clear", "green", "amber", "amber+strict", "red"]
 HOST_BITS = {"10.0.0.5-10.0.1.4": "10.0.0.0-10.0.0.255"}
 
 small_range = st.tuples(st.integers(0, 40), st.integers(1, 24)).map(lambda t: (t[0], t[0] + t[1]))
-claims = st.lists(
-    st.tuples(small_range, st.sampled_from(["m1", "m2", "m3"]), st.integers(0, 100)), max_size=12
-)
+claims = st.lists(st.tuples(small_range, st.sampled_from(["m1", "m2", "m3"]), st.integers(0, 100)), max_size=12)
 networks = st.lists(small_range, max_size=5)
 
 
@@ -152,9 +150,7 @@ def many(views: Any, row: Any) -> None:
 
 def test_no_plan_has_an_inequality_or_nested_loop_join(views: Any, row: Any) -> None:
     many(views, row)
-    views.con.execute(
-        f"CREATE OR REPLACE TABLE spans AS SELECT {iptext.family()} AS family, lo, up FROM inputs"
-    )
+    views.con.execute(f"CREATE OR REPLACE TABLE spans AS SELECT {iptext.family()} AS family, lo, up FROM inputs")
     for sql in (
         rangesql.disjoint("inputs"),
         rangesql.disjoint("inputs", "wl"),
@@ -172,9 +168,7 @@ def test_text_of_a_range_is_the_models(views: Any, row: Any, data: st.DataObject
     version = data.draw(st.sampled_from([4, 6]))
     top = 2 ** (32 if version == 4 else 128) - 1
     # The last but one IPv6 address cannot be told from the last: bounds saturate there.
-    edges = st.one_of(
-        st.integers(0, top), st.integers(0, 70000), st.integers(0, 127).map(lambda n: (1 << n) & top)
-    )
+    edges = st.one_of(st.integers(0, top), st.integers(0, 70000), st.integers(0, 127).map(lambda n: (1 << n) & top))
     first = min(data.draw(edges), top - 2 * (version == 6))
     reach = st.one_of(st.just(0), st.integers(0, 70000), st.integers(0, 127).map(lambda n: (1 << n) - 1))
     span = Interval(version, first, max(first, min(top - 2 * (version == 6), first + data.draw(reach))))
@@ -194,11 +188,7 @@ def test_the_ends_of_the_address_space(views: Any) -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**20), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_cidrs_are_minimal(views: Any, row: Any, first: int, more: int, six: bool) -> None:
-    span = (
-        Interval(6, first << 60, (first << 60) + more)
-        if six
-        else Interval(4, first, min(first + more, 2**32 - 1))
-    )
+    span = Interval(6, first << 60, (first << 60) + more) if six else Interval(4, first, min(first + more, 2**32 - 1))
     views.table("inputs", [row(f"ipv{span.family}", spell(span), tags=["t"])])
     out = views.rows(iptext.to_cidrs("inputs"))
     make = ipaddress.IPv6Address if six else ipaddress.IPv4Address
@@ -252,9 +242,7 @@ def as_original(value: str) -> str:
     return "-".join(str(ipaddress.IPv4Address(n)) for n in (span.first, span.last))
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in VECTORS if c["class"] == "AggregateIPv4FT"], ids=lambda c: c["title"]
-)
+@pytest.mark.parametrize("case", [c for c in VECTORS if c["class"] == "AggregateIPv4FT"], ids=lambda c: c["title"])
 def test_every_step_of_the_originals_aggregator(views: Any, row: Any, case: dict[str, Any]) -> None:
     for count in range(1, len(case["steps"]) + 1):
         rows, allowed = current(row, case, count)

@@ -28,11 +28,17 @@ class Bench:
         return {poll.source: poll for poll in self.scheduler.run_once().polls}
 
     def published(self, output: str = "listed") -> set[str]:
-        """What an output publishes; its prepared file says the same."""
+        """What a list publishes; its prepared file says the same."""
+        values = self.published_in_store(output)
+        prepared, warning = list_files(self.engine).obtain(output, DEFAULT)
+        assert (warning, sorted(prepared.path.read_text().split())) == ("", sorted(values))
+        return values
+
+    def published_in_store(self, output: str) -> set[str]:
+        """What any output publishes, each value once."""
         with self.engine.lake.reading() as con:
             rows = con.execute(f"SELECT value FROM {published_table(self.engine.graph.ids[output])}").fetchall()
-        prepared, warning = list_files(self.engine).obtain(output, DEFAULT)
-        assert (warning, sorted(prepared.path.read_text().split())) == ("", sorted(value for (value,) in rows))
+        assert len(rows) == len(set(rows))
         return {value for (value,) in rows}
 
 

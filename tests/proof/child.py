@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog
-from engine.lab import impatient
-from pytest import MonkeyPatch
 
+from engine.lab import impatient
 from tipline.config.check import load
 from tipline.engine.core import Engine
 from tipline.engine.listfiles import DEFAULT, list_files
@@ -125,7 +125,7 @@ class Program:
 def main(configuration: str, outside: str, report: str) -> int:
     """Live; returns the exit code."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    impatient(MonkeyPatch(), attempts=lambda: 2)
+    impatient(pytest.MonkeyPatch(), attempts=lambda: 2)
     program = Program(configuration, outside)
     program.reconcile()
     rounds = 0

@@ -2,10 +2,10 @@
 
     cd tests && python -m proof.crash --kills 1000 --seed 1
 
-runs a thousand kills (about an hour on two cores) and prints one line a kill; the test suite runs
-`TIPLINE_CRASH_KILLS` of them (12 unless set). The program polls feeds that change at every step, is told to add,
-remove and allow values by hand, and delivers to the stand-in, which refuses, fails, and drops connections
-before and after the work.
+runs a thousand kills (an hour or two on two cores) and prints one line a kill; the test suite runs
+`TIPLINE_CRASH_KILLS` of them (12 unless set). The program polls feeds that change at every step, is told to
+add, remove and allow values by hand, and delivers to the stand-in, which refuses, fails, and drops
+connections before and after the work.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from proof.world import Outside, serving
-
 from tipline.sandbox import Sandbox
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -40,7 +39,13 @@ class Crash:
         self.outside = outside
         self.random = random.Random(seed)
         self.report = configuration.with_name("report.json")
-        self.command = [sys.executable, str(TESTS / "proof" / "child.py"), str(configuration), url, str(self.report)]
+        self.command = [
+            sys.executable,
+            str(TESTS / "proof" / "child.py"),
+            str(configuration),
+            url,
+            str(self.report),
+        ]
         paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
@@ -129,7 +134,10 @@ def agree(outside: Outside, report: dict[str, Any]) -> None:
     active = [each for each in outside.sandbox.sentinel_objects() if each["active"]]
     _same([_value(each["data"]["pattern"]) for each in active], published, "sentinel")
     assert outside.twice() == []
-    for name, there in (("defender", {str(i["id"]) for i in defender}), ("sentinel", {o["data"]["id"] for o in active})):
+    for name, there in (
+        ("defender", {str(i["id"]) for i in defender}),
+        ("sentinel", {o["data"]["id"] for o in active}),
+    ):
         accepted = {far_id for _, state, far_id in report["receipts"][name] if state == "accepted"}
         assert accepted == there, {name: {"no receipt": there - accepted, "not there": accepted - there}}
     assert report["spool"] == [], "what a poll left behind"

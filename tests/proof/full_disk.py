@@ -1,4 +1,4 @@
-"""A program on a disk that fills up: `python full_disk.py FOLDER BYTES ROWS` prints what happened, as JSON."""
+"""On a disk that fills up: `python full_disk.py FOLDER BYTES ROWS` prints what happened, as JSON."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from proof.bench import Bench
 
+from proof.bench import Bench
 from tipline.errors import StoreError
 
 CONFIGURATION = """\

@@ -1,4 +1,4 @@
-"""A whole program on stage: feeds in files, the configuration in YAML, the stand-in, and a time that tests move."""
+"""A whole program on stage: feeds in files, YAML, the stand-in, and a time that tests move."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.lab import impatient
-from pytest import MonkeyPatch
+import pytest
 
+from engine.lab import impatient
 from tipline.config.check import load
 from tipline.engine.core import Engine
 from tipline.engine.people import People
@@ -25,7 +25,7 @@ COUNTS = ("sent", "accepted", "errors", "deleted")
 
 
 class Stage:
-    """One installation; `text` is its configuration, with `{credentials}` and `{workspace}` to be filled in."""
+    """One installation; `text` is its configuration, `{credentials}` and `{workspace}` are filled in."""
 
     def __init__(self, folder: Path, sandbox: Sandbox, text: str) -> None:
         self.folder = folder
@@ -102,7 +102,7 @@ class Stage:
 @contextmanager
 def staged(folder: Path, text: str, *, attempts: int = 6) -> Iterator[Stage]:
     """A stage whose clients wait for nothing."""
-    with MonkeyPatch.context() as patch, Sandbox(rate_limits=False) as sandbox:
+    with pytest.MonkeyPatch.context() as patch, Sandbox(rate_limits=False) as sandbox:
         impatient(patch, attempts=lambda: attempts)
         stage = Stage(folder, sandbox, text)
         try:

@@ -1,4 +1,4 @@
-"""Bad input of every sort: the run fails with what, where and what to do; the last good state stays; it recovers."""
+"""Bad input: the run fails with what, where and what to do; the last good state stays; it recovers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from proof.bench import bench
 from sources.test_fetch_tls import certificate, pem
-
 from tipline.errors import ConfigError, StoreError
 from tipline.store.records import runs_of
 
@@ -27,7 +27,8 @@ BETTER = b"ioc,note\nevil.com,x\n9.9.9.9,y\n"
 CSV = """\
 store: {threads: 1}
 sources:
-  feed: {kind: csv, url: "URL", allow_hosts: [127.0.0.1], retries: 0, tlp: clear, columns: {value: ioc}, OPTIONS}
+  feed:
+    {kind: csv, url: "URL", allow_hosts: [127.0.0.1], retries: 0, tlp: clear, columns: {value: ioc}, OPTIONS}
 outputs:
   listed: {kind: list, inputs: feed}
 """
@@ -173,7 +174,7 @@ def test_expired_certificate(tmp_path: Path, serve: Callable[..., Any]) -> None:
     ("most", "rows"), [(2_000, 1_000), (3_500_000, 120_000)], ids=["at-the-commit", "at-the-checkpoint"]
 )
 def test_full_disk(tmp_path: Path, most: int, rows: int) -> None:
-    """The files cannot grow; the same process goes on by itself once there is room, and so does the next one."""
+    """The files cannot grow; the same process goes on by itself once there is room, as does the next."""
     tests = Path(__file__).resolve().parents[1]
     paths = [str(tests), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
@@ -186,7 +187,11 @@ def test_full_disk(tmp_path: Path, most: int, rows: int) -> None:
     assert (full["state"], full["published"], full["written"]) == ("failed", 2, 2)
     assert_says(full["message"], "tipline.duckdb … could not be written … free disk space")
     assert (after["state"], after["published"], after["written"]) == ("ok", rows + 2, rows + 2)
-    assert (restarted["state"], restarted["published"], restarted["written"]) == ("unchanged", rows + 2, rows + 2)
+    assert (restarted["state"], restarted["published"], restarted["written"]) == (
+        "unchanged",
+        rows + 2,
+        rows + 2,
+    )
 
 
 def test_kind_that_breaks_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,9 +241,9 @@ def test_second_server_on_a_data_directory(filled: Path) -> None:
 
 
 def test_node_that_changes_its_kind(filled: Path) -> None:
-    other = "sources:\n  feed: {kind: lines, url: feed.csv, tlp: clear}\noutputs:\n  listed: {kind: list, inputs: feed}\n"
+    other = "sources:\n  feed: {kind: lines, url: feed.csv}\noutputs:\n  listed: {kind: list, inputs: feed}\n"
     with pytest.raises(ConfigError) as found, bench(filled, other):
         pass
-    assert_says(str(found.value), "bench.yml … feed was a csv source and is now lines")
+    assert_says(str(found.value), "feed was a csv source and is now lines … another name")
     with bench(filled, configuration("feed.csv")) as here:
         assert here.published() == {"evil.com", "8.8.4.4"}

@@ -1,4 +1,4 @@
-"""Each far side equals its output, after random histories against a stand-in that refuses, fails and drops calls."""
+"""Each far side equals its output, after random histories against a stand-in that fails and drops calls."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from proof.stage import FAR_SIDES, Stage, staged
 
+from proof.stage import FAR_SIDES, Stage, staged
 from tipline.engine.people import Entry
 from tipline.store.receipts import ACCEPTED, WITHDRAWN, delivery, scan
 
@@ -67,13 +67,26 @@ class History:
     @staticmethod
     def configuration(pick: random.Random) -> str:
         """One of a few configurations."""
-        text = CONFIGURATION.replace("THRESHOLD", pick.choice(["0", "60"])).replace("CAPACITY", pick.choice(["500", "30"]))
-        text = text.replace("SEVERITY", pick.choice(["Low", "High"])).replace("MAX_TLP", pick.choice(["amber", "green"]))
+        text = CONFIGURATION.replace("THRESHOLD", pick.choice(["0", "60"])).replace(
+            "CAPACITY", pick.choice(["500", "30"])
+        )
+        text = text.replace("SEVERITY", pick.choice(["Low", "High"])).replace(
+            "MAX_TLP", pick.choice(["amber", "green"])
+        )
         return text.replace("ACTION", pick.choice(["Audit", "Warn"]))
 
     def step(self) -> None:
         """Something happens, and a round follows, which may fail."""
-        actions = [self.feeds, self.feeds, self.feeds, self.allow, self.disallow, self.add, self.remove, self.wait]
+        actions = [
+            self.feeds,
+            self.feeds,
+            self.feeds,
+            self.allow,
+            self.disallow,
+            self.add,
+            self.remove,
+            self.wait,
+        ]
         action = self.random.choice([*actions, self.restart])
         self.trail.append(action.__name__)
         action()
@@ -129,14 +142,24 @@ class History:
             if states == {"ok"} and receipts <= {ACCEPTED, WITHDRAWN}:
                 return
             self.stage.forward(minutes=7)
-        left = [r for name in FAR_SIDES for part in scan(control, name) for r in part if r.state not in {ACCEPTED, WITHDRAWN}]
+        left = [
+            r
+            for name in FAR_SIDES
+            for part in scan(control, name)
+            for r in part
+            if r.state not in {ACCEPTED, WITHDRAWN}
+        ]
         raise AssertionError((self.trail, states, left))
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("TIPLINE_HISTORIES", "3"))))
 def test_each_far_side_equals_its_output(seed: int, tmp_path: Path) -> None:
     """`TIPLINE_HISTORIES=50` plays more of them."""
-    for name, first in (("a.txt", "# a\n"), ("b.csv", "value,confidence,until,tlp,note\n"), ("wl.txt", "# wl\n")):
+    for name, first in (
+        ("a.txt", "# a\n"),
+        ("b.csv", "value,confidence,until,tlp,note\n"),
+        ("wl.txt", "# wl\n"),
+    ):
         (tmp_path / name).write_text(first)
     with staged(tmp_path, History.configuration(random.Random(seed)), attempts=2) as stage:
         history = History(stage, seed)

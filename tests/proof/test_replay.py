@@ -1,4 +1,4 @@
-"""The founding feed's real history in order: what each version changes, and no more, reaches each far side."""
+"""The founding feed's real history: what each version changes, and no more, reaches each far side."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+
 from proof.stage import FAR_SIDES, Stage, staged
 
 HISTORY = Path(__file__).resolve().parents[1] / "data" / "covid19" / "history"
@@ -21,8 +22,17 @@ sources:
     columns: {first_seen: 1, value: 2, tlp: 4, threat_types: 6, description: 7}
     guard: {enabled: SOURCE_GUARD}
 outputs:
-  defender: {kind: microsoft-defender, inputs: covid19, guard: {enabled: OUTPUT_GUARD}, credentials: &entra {credentials}}
-  sentinel: {kind: microsoft-sentinel, inputs: covid19, guard: {enabled: OUTPUT_GUARD}, workspace_id: "{workspace}", credentials: *entra}
+  defender:
+    kind: microsoft-defender
+    inputs: covid19
+    guard: {enabled: OUTPUT_GUARD}
+    credentials: &entra {credentials}
+  sentinel:
+    kind: microsoft-sentinel
+    inputs: covid19
+    workspace_id: "{workspace}"
+    guard: {enabled: OUTPUT_GUARD}
+    credentials: *entra
 """
 
 
@@ -131,4 +141,7 @@ def test_output_guard_alone_holds_the_removals_until_approved(tmp_path: Path) ->
 @pytest.mark.parametrize("version", VERSIONS)
 def test_history_is_whole(version: str) -> None:
     """The copies of the versions are what the guards' numbers above are about."""
-    assert len(rows(version)) == {"001": 283, "002": 96, "003": 295, "004": 309, "016": 536, "026": 950, "027": 515, "054": 36}[version]
+    assert (
+        len(rows(version))
+        == {"001": 283, "002": 96, "003": 295, "004": 309, "016": 536, "026": 950, "027": 515, "054": 36}[version]
+    )

@@ -1,4 +1,4 @@
-"""The outside of a crash test: feeds that change with every step, the stand-in, and what people did by hand."""
+"""The outside of a crash test: changing feeds, the stand-in, and what people did by hand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ instance: crash
 data: {data}
 store: {{threads: 1}}
 sources:
-  a: {{kind: lines, url: {feeds}/a, allow_private: true, retries: 0, tlp: clear, confidence: 60, guard: {{enabled: false}}}}
+  a: {{kind: lines, url: {feeds}/a, allow_private: true, retries: 0, tlp: clear, guard: {{enabled: false}}}}
   b: {{kind: csv, url: {feeds}/b, allow_private: true, retries: 0, tlp: clear, guard: {{enabled: false}},
        columns: {{value: value, confidence: confidence, description: note}}}}
   hand: {{kind: local, tlp: clear}}
@@ -230,5 +230,3 @@ def serving(outside: Outside) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-

@@ -31,15 +31,11 @@ class Caller:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        verify = (
-            ssl.create_default_context(cafile=sandbox.ca_file) if sandbox.url.startswith("https") else False
-        )
+        verify = ssl.create_default_context(cafile=sandbox.ca_file) if sandbox.url.startswith("https") else False
         self.http = httpx.Client(base_url=sandbox.url, verify=verify)
         self.headers: dict[str, str] = {}
 
-    def token(
-        self, scope: str, client: str = "", secret: str = "", tenant: str = "", **form: str
-    ) -> httpx.Response:
+    def token(self, scope: str, client: str = "", secret: str = "", tenant: str = "", **form: str) -> httpx.Response:
         sandbox = self.sandbox
         body = {
             "grant_type": "client_credentials",
@@ -66,9 +62,7 @@ class Caller:
         return self.call("POST", "/api/indicators/import", json={"Indicators": items})
 
     def listed(self, **params: str) -> list[dict[str, Any]]:
-        answer = self.call(
-            "GET", "/api/indicators", params={f"${name}": value for name, value in params.items()}
-        )
+        answer = self.call("GET", "/api/indicators", params={f"${name}": value for name, value in params.items()})
         assert answer.status_code == 200, answer.text
         return list(answer.json()["value"])
 

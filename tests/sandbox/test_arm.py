@@ -43,9 +43,7 @@ def test_create_answers_the_resource(sandbox, sentinel, made):
     assert properties["parsedPattern"][0]["patternTypeValues"][0]["value"] == "https://bad.example.com/x"
     assert properties["killChainPhases"] == [{"killChainName": "k", "phaseName": "p"}]
     assert latest(sandbox)["Id"] == made["name"]
-    assert json.loads(latest(sandbox)["Data"])["kill_chain_phases"] == [
-        {"kill_chain_name": "k", "phase_name": "p"}
-    ]
+    assert json.loads(latest(sandbox)["Data"])["kill_chain_phases"] == [{"kill_chain_name": "k", "phase_name": "p"}]
     sandbox.behaviour.change(arm_create_status="200")
     assert sentinel.arm("POST", "/createIndicator", json=body()).status_code == 200
 
@@ -77,9 +75,7 @@ def test_put_of_a_new_name(sandbox, sentinel):
     assert (new.status_code, new.json()["name"]) == (201, guid)
     assert new.json()["properties"]["externalId"] == f"indicator--{guid}"
     composite = f"bXlzcmM=---indicator--{guid}"
-    assert (
-        sentinel.arm("PUT", f"/indicators/{composite}", json=body()).json()["properties"]["source"] == "mysrc"
-    )
+    assert sentinel.arm("PUT", f"/indicators/{composite}", json=body()).json()["properties"]["source"] == "mysrc"
     assert len(sandbox.sentinel_objects()) == 2
 
 
@@ -96,10 +92,7 @@ def test_an_uploaded_object_is_found_and_deleted_by_its_table_id(sandbox, sentin
 def test_tags(sentinel, made):
     path = f"/indicators/{made['name']}"
     assert (
-        sentinel.arm(
-            "POST", f"{path}/appendTags", json={"threatIntelligenceTags": ["two", "one"]}
-        ).status_code
-        == 200
+        sentinel.arm("POST", f"{path}/appendTags", json={"threatIntelligenceTags": ["two", "one"]}).status_code == 200
     )
     assert sentinel.arm("GET", path).json()["properties"]["threatIntelligenceTags"] == ["one", "two"]
     replaced = sentinel.arm("POST", f"{path}/replaceTags", json=body(threatIntelligenceTags=["three"]))
@@ -127,9 +120,7 @@ def test_bad_requests_are_cloud_errors(sandbox, sentinel):
 @pytest.fixture
 def stocked(sentinel, new_stix):
     sentinel.upload([new_stix(f"a{n}.example.com", confidence=n * 10, name=f"n{n}") for n in range(5)])
-    sentinel.upload(
-        [new_stix("b.example.com", revoked=True), new_stix("c.example.com", name="n9")], source="other"
-    )
+    sentinel.upload([new_stix("b.example.com", revoked=True), new_stix("c.example.com", name="n9")], source="other")
     return sentinel
 
 

@@ -112,9 +112,7 @@ def test_capacity_counts_active_indicators_and_updates_need_no_slot(sandbox, def
     sandbox.limits.capacity = 2
     soon = (clock.now + timedelta(hours=1)).isoformat()
     defender.bulk([new_indicator("a.example.com"), new_indicator("b.example.com", expirationTime=soon)])
-    items = defender.bulk(
-        [new_indicator("c.example.com"), new_indicator("a.example.com", title="new")]
-    ).json()["value"]
+    items = defender.bulk([new_indicator("c.example.com"), new_indicator("a.example.com", title="new")]).json()["value"]
     assert [each["isFailed"] for each in items] == [True, False]
     assert items[0]["failureReason"] == sandbox.behaviour.quota_text
     assert code(defender.post(value="c.example.com")) == (400, "InvalidInput")
@@ -228,16 +226,10 @@ VALUES = {
 @pytest.mark.parametrize("kind", ALLOWED)
 def test_action_by_type(sandbox, defender, kind):
     actions = ("Allowed", "Audit", "Warn", "Block", "BlockAndRemediate")
-    taken = {
-        each
-        for each in actions
-        if defender.post(value=VALUES[kind], kind=kind, action=each).status_code == 200
-    }
+    taken = {each for each in actions if defender.post(value=VALUES[kind], kind=kind, action=each).status_code == 200}
     assert taken == ALLOWED[kind]
     sandbox.behaviour.change(action_by_type="lax")
-    assert all(
-        defender.post(value=VALUES[kind], kind=kind, action=each).status_code == 200 for each in actions
-    )
+    assert all(defender.post(value=VALUES[kind], kind=kind, action=each).status_code == 200 for each in actions)
 
 
 SWITCHES = [
@@ -468,9 +460,7 @@ def test_bad_filters(stocked, text):
 
 
 def test_unencoded_ampersand_cuts_the_filter(stocked):
-    answer = stocked.call(
-        "GET", "/api/indicators?$filter=" + quote("indicatorValue eq 'https://c/x") + "&z='2'"
-    )
+    answer = stocked.call("GET", "/api/indicators?$filter=" + quote("indicatorValue eq 'https://c/x") + "&z='2'")
     assert code(answer) == (400, "ODataError")
     assert "unterminated string literal" in answer.json()["error"]["message"]
 
@@ -514,17 +504,13 @@ def test_batch_delete(sandbox, defender, new_indicator):
     assert code(batch(defender, ["1"] * 501)) == (400, "MaximumBatchSizeExceeded")
     for bad in ([], [4], ["x"], ["-1"]):
         assert batch(defender, bad).status_code == 400
-    assert (
-        defender.call("POST", "/api/indicators/BatchDelete", json={"indicatorIds": ["4"]}).status_code == 400
-    )
+    assert defender.call("POST", "/api/indicators/BatchDelete", json={"indicatorIds": ["4"]}).status_code == 400
 
 
 def test_batch_delete_of_an_unexposed_device_group(sandbox, caller, new_indicator):
     app = sandbox.add_app("scoped", secret="x", device_groups=["Servers"])
     scoped = caller(DEFENDER_SCOPE, app.client_id, "x")
-    scoped.bulk(
-        [new_indicator(rbacGroupNames=["Servers"]), new_indicator(rbacGroupNames=["Kiosks"]), new_indicator()]
-    )
+    scoped.bulk([new_indicator(rbacGroupNames=["Servers"]), new_indicator(rbacGroupNames=["Kiosks"]), new_indicator()])
     assert [batch(scoped, [each]).status_code for each in ("1", "2", "3")] == [204, 403, 403]
 
 

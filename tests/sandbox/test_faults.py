@@ -30,9 +30,7 @@ def test_a_connection_dropped_after_the_work_leaves_it_done(sandbox, defender, n
         defender.bulk([new_indicator("a.example.com"), new_indicator("b.example.com")])
     assert active(sandbox) == 2
     assert sandbox.state()["calls"]["defender.import"]["by_result"] == {"dropped-after-200": 1}
-    assert not any(
-        each["isFailed"] for each in defender.bulk([new_indicator("a.example.com")]).json()["value"]
-    )
+    assert not any(each["isFailed"] for each in defender.bulk([new_indicator("a.example.com")]).json()["value"])
     assert active(sandbox) == 2
 
 

@@ -46,9 +46,7 @@ def certificate() -> tuple[bytes, bytes, str]:
         .not_valid_after(now + timedelta(days=1))
         .sign(key, hashes.SHA256())
     )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return pem, made.public_bytes(serialization.Encoding.PEM), made.fingerprint(hashes.SHA1()).hex()
 
 
@@ -170,9 +168,7 @@ def test_workload_identity_assertion(sandbox, caller, certificate):
     app = sandbox.add_app("pod", federated=("https://issuer.example", "system:pod", certificate[1]))
     claims = {"iss": "https://issuer.example", "sub": "system:pod", "aud": "api://AzureADTokenExchange"}
     for subject, expected in (("system:pod", 200), ("system:other", 401)):
-        signed = jwt.encode(
-            claims | {"sub": subject, "exp": int(time.time()) + 60}, certificate[0], algorithm="RS256"
-        )
+        signed = jwt.encode(claims | {"sub": subject, "exp": int(time.time()) + 60}, certificate[0], algorithm="RS256")
         answer = caller().token(
             ARM_SCOPE,
             app.client_id,
@@ -182,9 +178,7 @@ def test_workload_identity_assertion(sandbox, caller, certificate):
         assert answer.status_code == expected
 
 
-@pytest.mark.parametrize(
-    "path", ["/v2.0/.well-known/openid-configuration", "/.well-known/openid-configuration"]
-)
+@pytest.mark.parametrize("path", ["/v2.0/.well-known/openid-configuration", "/.well-known/openid-configuration"])
 def test_discovery_names_its_endpoints(sandbox, caller, path):
     answer = caller().http.get(f"/{sandbox.tenant_id}{path}").json()
     assert answer["token_endpoint"] == f"{sandbox.url}/{sandbox.tenant_id}/oauth2/v2.0/token"
@@ -263,10 +257,7 @@ def test_wrong_audience_is_401_and_missing_role_403(sandbox, caller, new_stix):
     assert caller(DEFENDER_SCOPE).upload([new_stix()]).status_code == 401
     assert caller().call("GET", "/api/indicators").json()["error"]["code"] == "Unauthorized"
     graph = sandbox.add_app("lab", secret="x", roles=["ThreatIndicators.ReadWrite.OwnedBy"])
-    assert (
-        caller("https://graph.microsoft.com/.default", graph.client_id, "x").upload([new_stix()]).status_code
-        == 401
-    )
+    assert caller("https://graph.microsoft.com/.default", graph.client_id, "x").upload([new_stix()]).status_code == 401
     refused = caller(DEFENDER_SCOPE, graph.client_id, "x").call("GET", "/api/indicators")
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "Forbidden")
     refused = caller(ARM_SCOPE, graph.client_id, "x").upload([new_stix()])

@@ -12,9 +12,7 @@ ARM_SCOPE = "https://management.azure.com/.default"
 DEFENDER_SCOPE = "https://api.securitycenter.microsoft.com/.default"
 JUNK = st.recursive(
     st.sampled_from([None, True, 5, -1, 10**30, 1.5, "", "x", "\ud800", "2026-03-01T00:00:00Z", "indicator"]),
-    lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["x", "name", "field"]), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["x", "name", "field"]), inner),
     max_leaves=4,
 )
 INDICATOR = {

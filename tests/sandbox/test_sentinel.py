@@ -140,10 +140,7 @@ def test_unknown_workspace_and_body_shapes(sandbox, sentinel, new_stix):
 def test_a_workspace_of_another_tenant_is_unknown(sandbox, sentinel, new_stix):
     other = sandbox.add_workspace("other", tenant_id=sandbox.add_tenant())
     path = f"/workspaces/{other.workspace_id}/threat-intelligence-stix-objects:upload?api-version=1"
-    assert (
-        sentinel.call("POST", path, json={"sourcesystem": "x", "stixobjects": [new_stix()]}).status_code
-        == 404
-    )
+    assert sentinel.call("POST", path, json={"sourcesystem": "x", "stixobjects": [new_stix()]}).status_code == 404
 
 
 def test_restricted_source_and_missing_parts(sandbox, sentinel, new_stix):
@@ -187,9 +184,7 @@ def test_500_shape(sandbox, sentinel, new_stix):
 # ---- row 26: validation ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", ["id", "type", "created", "modified", "pattern", "pattern_type", "valid_from"]
-)
+@pytest.mark.parametrize("name", ["id", "type", "created", "modified", "pattern", "pattern_type", "valid_from"])
 def test_required_properties(sentinel, new_stix, name):
     bad = new_stix()
     del bad[name]
@@ -325,9 +320,7 @@ def test_a_row_of_the_new_table(sandbox, sentinel, new_stix):
 
 def test_one_row_a_comparison_and_an_empty_one_if_there_is_none(sandbox, sentinel, new_stix):
     pattern = "[ipv4-addr:value = '1.2.3.4' OR file:hashes.'SHA-256' = 'ab']"
-    sentinel.upload(
-        [new_stix(pattern=pattern), new_stix(pattern="[url:value MATCHES 'x']"), new_stix(pattern="junk")]
-    )
+    sentinel.upload([new_stix(pattern=pattern), new_stix(pattern="[url:value MATCHES 'x']"), new_stix(pattern="junk")])
     found = rows(sandbox, "ObservableKey AS k, ObservableValue AS v")
     assert [(each["k"], each["v"]) for each in found] == [
         ("ipv4-addr:value", "1.2.3.4"),
@@ -394,8 +387,7 @@ def test_295_indicators_count_295_in_the_legacy_table(sandbox, sentinel, new_sti
 
 def test_legacy_columns_are_filled(sandbox, sentinel, new_stix):
     pattern = (
-        "[file:hashes.'SHA-256' = 'ab' AND ipv4-addr:value = '1.2.3.4'"
-        " AND network-traffic:dst_ref.value = '5.6.7.8']"
+        "[file:hashes.'SHA-256' = 'ab' AND ipv4-addr:value = '1.2.3.4' AND network-traffic:dst_ref.value = '5.6.7.8']"
     )
     sentinel.upload(
         [
@@ -439,16 +431,12 @@ def test_legacy_columns_are_filled(sandbox, sentinel, new_stix):
 
 
 def test_republication_after_seven_days(sandbox, sentinel, clock, new_stix):
-    sentinel.upload(
-        [new_stix("a.example.com"), new_stix("b.example.com", valid_until="2026-03-03T00:00:00Z")]
-    )
+    sentinel.upload([new_stix("a.example.com"), new_stix("b.example.com", valid_until="2026-03-03T00:00:00Z")])
     clock.move(days=6)
     assert count(sandbox) == 2
     clock.move(days=2)
     again = rows(sandbox)[2:]
-    assert [(each["SourceSystem"], each["ObservableValue"]) for each in again] == [
-        ("LogARepublisher", "a.example.com")
-    ]
+    assert [(each["SourceSystem"], each["ObservableValue"]) for each in again] == [("LogARepublisher", "a.example.com")]
     assert count(sandbox) == 3
     sandbox.behaviour.change(republish_days=0)
     clock.move(days=8)
@@ -470,9 +458,7 @@ def test_legacy_upload_routes(sandbox, sentinel, new_stix, path, name):
     identity = new_stix() | {"type": "identity", "id": f"identity--{uuid.uuid4()}", "name": "x"}
     answer = sentinel.call("POST", url, json={"sourcesystem": "x", name: [new_stix(), identity]})
     assert (answer.status_code, [each["recordIndex"] for each in answer.json()["errors"]]) == (200, [1])
-    assert (
-        sentinel.call("POST", url, json={"sourcesystem": "x", "stixobjects": [new_stix()]}).status_code == 400
-    )
+    assert sentinel.call("POST", url, json={"sourcesystem": "x", "stixobjects": [new_stix()]}).status_code == 400
 
 
 def test_other_objects_go_to_their_table(sandbox, sentinel):

@@ -136,9 +136,9 @@ def test_control_over_http(sandbox, defender):
     new = {"indicatorValue": "a.example.com", "indicatorType": "DomainName", "severity": "Low"}
     number = http.post("/sandbox/portal", json=new).json()["id"]
     assert http.patch(f"/sandbox/portal/{number}", json={"severity": "High"}).status_code == 200
-    assert [
-        each["severity"] for each in http.get("/sandbox/state?contents=1").json()["defender"]["indicators"]
-    ] == ["High"]
+    assert [each["severity"] for each in http.get("/sandbox/state?contents=1").json()["defender"]["indicators"]] == [
+        "High"
+    ]
     assert http.delete(f"/sandbox/portal/{number}").status_code == 204
     assert http.delete(f"/sandbox/portal/{number}").status_code == 400
     assert http.post("/sandbox/portal", json=new | {"indicatorType": "x"}).status_code == 400
@@ -205,9 +205,7 @@ def test_windows_are_sliding(clock):
 
 
 def test_serve_prints_where_it_is_and_stops_on_sigterm(tmp_path):
-    program = (
-        "import sys; from pathlib import Path; from tipline.sandbox import serve; serve(Path(sys.argv[1]), 0)"
-    )
+    program = "import sys; from pathlib import Path; from tipline.sandbox import serve; serve(Path(sys.argv[1]), 0)"
     with subprocess.Popen(
         [sys.executable, "-u", "-c", program, str(tmp_path)],
         stdout=subprocess.PIPE,

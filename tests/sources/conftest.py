@@ -68,9 +68,7 @@ def serve() -> Iterator[Callable[..., Web]]:
         holder: list[Web] = []
         server = _Server(("127.0.0.1", 0), _handler(holder))
         if context is not None:
-            server.socket = context.wrap_socket(
-                server.socket, server_side=True, do_handshake_on_connect=False
-            )
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         web = Web(server, "https" if context else "http")
         holder.append(web)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

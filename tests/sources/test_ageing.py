@@ -1,15 +1,15 @@
-"""When claims leave: the rules, MineMeld's own vectors, and what a failing or held source does to its clock."""
+"""When claims leave: the rules, MineMeld's own vectors, and the clock of a source that fails or is held."""
 
 from __future__ import annotations
 
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from engine.support import START, Given, Time, configuration, plain, published, source
 
+from engine.support import START, Given, Time, configuration, plain, published, source
 from tipline.engine.conditions import conditions
 from tipline.engine.core import Engine
 from tipline.engine.verify import verify
@@ -28,8 +28,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     # MineMeld has rules by type; here they are by source.
     "per type override": {"expire": ["left + 0", "added + 1d"]},
 }
-# MineMeld does not move last_seen while an indicator stays in the feed, so that it withdraws what is still listed,
-# for good. Here an indicator that is still in the feed is seen, and stays.
+# MineMeld does not move last_seen while an indicator stays in the feed, so that it withdraws what is still
+# listed, for good. Here an indicator that is still in the feed is seen, and stays.
 DIFFERENT: dict[str, dict[str, Any]] = {
     "last_seen+30d, no sudden death, ALWAYS in feed": {"expire": "last_seen + 30d"},
     "last_seen+30d, polled hourly, always in feed": {"expire": "last_seen + 2h"},
@@ -42,10 +42,12 @@ class Ageing:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.time = Time()
         self.engine = Engine(
-            configuration(folder, source("feed", **settings), plain("out", "feed")), in_memory=True, clock=self.time
+            configuration(folder, source("feed", **settings), plain("out", "feed")),
+            in_memory=True,
+            clock=self.time,
         )
 
-    def __enter__(self) -> Ageing:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,7 +86,9 @@ def test_minemelds_vectors(tmp_path: Path, vector: dict[str, Any]) -> None:
     with Ageing(tmp_path, **{**SETTINGS, **DIFFERENT}[title]) as ageing:
         for step in vector["steps"]:
             ageing.time.now = START + timedelta(days=step["day"])
-            assert ageing.poll(*({"value": VALUES[name], "description": str(more)} for name, more in step["feed"])) == "ok"
+            assert (
+                ageing.poll(*({"value": VALUES[name], "description": str(more)} for name, more in step["feed"])) == "ok"
+            )
             for what, name, _ in step["emits"]:
                 (alive.add if what == "update" else alive.discard)(VALUES[name])
             expected = alive if title in SETTINGS else {VALUES[name] for name, _ in step["feed"]}
@@ -107,7 +111,9 @@ def test_rules_that_are_understood(text: Any, rules: list[str]) -> None:
     assert parse_expire(rules) == rules
 
 
-@pytest.mark.parametrize("text", ["", "soon", "left - 3d", "left + ", "seen + 3d", ["never", "left + 1d"], "left + 3 parsecs"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "left - 3d", "left + ", "seen + 3d", ["never", "left + 1d"], "left + 3 parsecs"]
+)
 def test_rules_that_are_not(text: Any) -> None:
     with pytest.raises(ValueError, match=r"expiry|duration|understood|\d"):
         parse_expire(text)

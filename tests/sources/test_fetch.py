@@ -183,9 +183,7 @@ def test_name_that_does_not_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr("socket.getaddrinfo", unknown)
-    with pytest.raises(
-        FetchError, match=r"the name feed.example cannot be resolved: Name or service"
-    ) as caught:
+    with pytest.raises(FetchError, match=r"the name feed.example cannot be resolved: Name or service") as caught:
         get(tmp_path, "http://feed.example/")
     assert caught.value.retryable
 
@@ -250,9 +248,7 @@ def test_redirects_elsewhere_than_http_are_refused(tmp_path: Path, web: Any, loc
         get(tmp_path, web.url())
 
 
-def test_credentials_are_sent_to_their_origin_only(
-    tmp_path: Path, web: Any, serve: Callable[..., Any]
-) -> None:
+def test_credentials_are_sent_to_their_origin_only(tmp_path: Path, web: Any, serve: Callable[..., Any]) -> None:
     other = serve()
     answers = {"/a": (302, {"Location": "/b"}, b""), "/b": (302, {"Location": other.url("/c")}, b"")}
     web.answer = lambda path: answers[path]
@@ -284,9 +280,7 @@ def test_secrets_are_in_no_message_and_no_log(
 ) -> None:
     logs = structlog.testing.LogCapture()
     every_level = structlog.make_filtering_bound_logger(0)
-    monkeypatch.setattr(
-        fetch_http, "_log", structlog.wrap_logger(None, processors=[logs], wrapper_class=every_level)
-    )
+    monkeypatch.setattr(fetch_http, "_log", structlog.wrap_logger(None, processors=[logs], wrapper_class=every_level))
     web.answer = lambda _: (500, {}, b"")
     with pytest.raises(FetchError) as caught:
         get(tmp_path, web.url("/feed?token=hunter2").replace("127", "user:hunter2@127", 1), retries=1)
@@ -332,9 +326,7 @@ def test_proxy_gets_the_request(tmp_path: Path, web: Any, monkeypatch: pytest.Mo
     assert [path for path, _ in web.requests[2:]] == ["/z", "/z"]
 
 
-def test_full_disk_is_said_and_leaves_nothing(
-    tmp_path: Path, web: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_said_and_leaves_nothing(tmp_path: Path, web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         def __init__(self, stream: Any) -> None:
             self.stream = stream

@@ -24,9 +24,7 @@ NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
 
 
-def certificate(
-    name: str, issuer: Pair | None = None, *, days: tuple[int, int] = (-1, 1), ca: bool = False
-) -> Pair:
+def certificate(name: str, issuer: Pair | None = None, *, days: tuple[int, int] = (-1, 1), ca: bool = False) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     names: list[x509.GeneralName] = [x509.DNSName(name)]
@@ -92,9 +90,7 @@ def test_wrong_certificates(
     assert not caught.value.retryable
 
 
-def test_authority_is_trusted_only_if_named(
-    tmp_path: Path, serve: Callable[..., Any], authority: Pair
-) -> None:
+def test_authority_is_trusted_only_if_named(tmp_path: Path, serve: Callable[..., Any], authority: Pair) -> None:
     web = serve(context(tmp_path, certificate("loopback", authority)))
     with pytest.raises(FetchError, match=r"not trusted.*ca_file"):
         get(tmp_path, web.url())
@@ -116,16 +112,12 @@ def test_pinned_address_keeps_the_name_for_tls(
     server.sni_callback = lambda _socket, name, _context: asked.append(name)
     web = serve(server)
     real = socket.getaddrinfo
-    monkeypatch.setattr(
-        "socket.getaddrinfo", lambda _host, *args, **options: real("127.0.0.1", *args, **options)
-    )
+    monkeypatch.setattr("socket.getaddrinfo", lambda _host, *args, **options: real("127.0.0.1", *args, **options))
     assert get(tmp_path, web.url(host="feed.example"), ca_file=pem(tmp_path / "ca.pem", authority)).files
     assert asked == ["feed.example"]
 
 
-def test_redirect_from_https_to_http_is_refused(
-    tmp_path: Path, serve: Callable[..., Any], authority: Pair
-) -> None:
+def test_redirect_from_https_to_http_is_refused(tmp_path: Path, serve: Callable[..., Any], authority: Pair) -> None:
     web, plain = serve(context(tmp_path, certificate("loopback", authority))), serve()
     web.answer = lambda _: (302, {"Location": plain.url()}, b"")
     with pytest.raises(FetchError, match="redirected from https to http"):

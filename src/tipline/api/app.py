@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from tipline import __version__
-from tipline.api import control, feeds
+from tipline.api import control, feeds, taxii
 from tipline.api.metrics import Metrics
 from tipline.engine.operations import Operations
 
@@ -35,6 +35,7 @@ def create_app(operations: Operations, token: str, *, lists: bool = True) -> Fas
     _add_health(app, operations)
     if lists:
         app.include_router(feeds.router(operations.engine))
+        app.include_router(taxii.router(operations.engine))
         _add_metrics(app, Metrics(operations.engine))
     return app
 

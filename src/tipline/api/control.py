@@ -69,9 +69,7 @@ def answer(work: Callable[[], Any]) -> Response:
         return problem(status, exc.what, where=exc.where, fix=exc.fix, code=exc.code)
 
 
-def problem(
-    status: HTTPStatus, what: str, *, where: str = "", fix: str = "", code: str = "request"
-) -> JSONResponse:
+def problem(status: HTTPStatus, what: str, *, where: str = "", fix: str = "", code: str = "request") -> JSONResponse:
     """A problem document (RFC 9457)."""
     body = {
         "type": "about:blank",

@@ -10,13 +10,23 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from tipline.engine.prepared import Encoding
-from tipline.outputs.list import ListSettings
-from tipline.outputs.render.dialect import MAX_FIELDS, Dialect, Format, Formulas, dialect, parse_field
+from tipline.outputs.access import AccessSettings
+from tipline.outputs.render import SPECS
+from tipline.outputs.render.dialect import (
+    FORMATS,
+    MAX_FIELDS,
+    OPTION_NAMES,
+    Dialect,
+    Format,
+    Formulas,
+    dialect,
+    parse_field,
+)
 
-_FORMATS: dict[str, Format] = {"": "plain", "csv": "csv", "json": "json"}
-_OURS = {"v", "f", "h", "tr", "s", "n", "ubom", "key"}
-# What MineMeld knew and we do not honour: taken without a word, so that its addresses go on working.
-_MINEMELDS = {"d", "sum", "sp", "di", "nsl", "t", "ca", "cd", "rt", "rs"}
+_COMMON = {"v", "f", "h", "tr", "s", "n", "d", "sum", "ubom", "compat", "key"}
+# Options of another format than the one asked for are taken without a word, as in MineMeld.
+_KNOWN = _COMMON | OPTION_NAMES
+_PRESENCE = {"sp", "nsl", "di"}
 # Numbers with more digits are past the end of any list.
 _MOST_DIGITS = 18
 _MOST_PARAMETERS = 100
@@ -40,8 +50,13 @@ class FeedQuery:
         return self.start == 0 and self.count is None
 
 
-def parse_query(text: str, formulas: Formulas) -> FeedQuery:
+def parse_query(text: str, formulas: Formulas, *, compat: bool = False) -> FeedQuery:
     """Read the part of an address after the question mark.
+
+    Args:
+        text: that part.
+        formulas: the list's own setting.
+        compat: whether the list is written as MineMeld did unless the address says otherwise.
 
     Raises:
         BadQueryError: an unknown parameter or format, or a value that cannot be.
@@ -53,26 +68,59 @@ def parse_query(text: str, formulas: Formulas) -> FeedQuery:
     # The first of a repeated parameter counts, as in MineMeld.
     values = dict(reversed(pairs))
     for name in values:
-        if name not in _OURS and name not in _MINEMELDS:
-            raise BadQueryError(f"there is no parameter {name[:80]!r}; there are: {', '.join(sorted(_OURS))}")
-    kind = _FORMATS.get(values.get("v", ""))
-    if kind is None:
-        what = f"unknown format {values['v'][:80]!r}"
-        raise BadQueryError(f"{what}; write v=csv or v=json, or leave v out for one value a line")
-    chosen = dialect(
-        kind,
-        _fields([value for name, value in pairs if name == "f"]),
-        cidrs=_flag(values, "tr"),
-        header=values.get("h", "1") != "0",
-        bom=_flag(values, "ubom"),
-        formulas=formulas,
-    )
-    start = _number(values, "s", least=0)
-    return FeedQuery(chosen, start or 0, _number(values, "n", least=1))
+        if name not in _KNOWN:
+            there_are = f"there are: {', '.join(sorted(_KNOWN))}"
+            raise BadQueryError(f"there is no parameter {name[:80]!r}; {there_are}")
+    kind = _format(values.get("v", ""))
+    compat = _compat(values.get("compat"), compat)
+    try:
+        chosen = dialect(
+            kind,
+            _fields([value for name, value in pairs if name == "f"]),
+            cidrs=_flag(values, "tr"),
+            header=values.get("h", "1") != "0",
+            bom=_flag(values, "ubom"),
+            formulas=formulas,
+            newest=_flag(values, "d", present=compat),
+            merged=_flag(values, "sum", present=compat),
+            compat=compat,
+            options=_options(pairs, present=compat),
+        )
+    except ValueError as exc:
+        raise BadQueryError(str(exc)) from None
+    return _page(chosen, _number(values, "s", least=0), _number(values, "n", least=1))
 
 
-def admitted(settings: ListSettings, headers: Mapping[str, str], query: str) -> bool:
-    """Whether whoever asks may read a list: it is public, or one of its keys is shown."""
+def _format(name: str) -> Format:
+    found = next((each for each in FORMATS if each == (name or "plain")), None)
+    if found is None:
+        raise BadQueryError(f"unknown format {name[:80]!r}; v= is one of: {', '.join(FORMATS)}")
+    return found
+
+
+def _compat(text: str | None, usual: bool) -> bool:
+    if text not in {None, "minemeld", "none"}:
+        raise BadQueryError("compat must be minemeld or none")
+    return usual if text is None else text == "minemeld"
+
+
+def _options(pairs: list[tuple[str, str]], *, present: bool) -> list[tuple[str, str]]:
+    """The parameters that may be options of a format; flags that MineMeld only looked for become 1."""
+    found = [(name, value) for name, value in pairs if name in OPTION_NAMES]
+    return [(name, "1" if present and name in _PRESENCE else value) for name, value in found]
+
+
+def _page(chosen: Dialect, start: int | None, count: int | None) -> FeedQuery:
+    pages = SPECS[chosen.format].pages
+    if pages is None:
+        return FeedQuery(chosen)
+    if pages is False and (start or count is not None):
+        raise BadQueryError(f"a part of v={chosen.format} is of no use to its reader; leave out s and n")
+    return FeedQuery(chosen, start or 0, count)
+
+
+def admitted(settings: AccessSettings, headers: Mapping[str, str], query: str) -> bool:
+    """Whether whoever asks may read what is served: it is public, or one of its keys is shown."""
     if settings.access == "public":
         return True
     shown = _shown_keys(headers.get("authorization", ""), query)
@@ -109,7 +157,10 @@ def _fields(texts: list[str]) -> tuple[tuple[str, str], ...]:
         raise BadQueryError(str(exc)) from None
 
 
-def _flag(values: dict[str, str], name: str) -> bool:
+def _flag(values: dict[str, str], name: str, *, present: bool = False) -> bool:
+    """Whether a flag is 1; or whether it is there at all, which is what counted in MineMeld."""
+    if present:
+        return name in values
     text = values.get(name, "0")
     if not (text.isascii() and text.isdecimal()):
         raise BadQueryError(f"{name} must be 0 or 1")

@@ -58,14 +58,15 @@ class Feeds:
         return JSONResponse(found, headers={"cache-control": "no-cache"})
 
     async def serve(self, request: Request, name: str) -> Response:
-        """One list: plain lines, or v=csv or v=json with the fields f=; tr=1, s= and n= as in MineMeld."""
+        """One list, in the dialect v= (docs/reference/list-dialects.md); s= and n= cut out a part of it."""
         output = self._engine.graph.outputs.get(name)
         if not isinstance(output, ListKind):
             return _refuse(HTTPStatus.NOT_FOUND, "there is no such list")
         if not admitted(output.settings, request.headers, request.url.query):
             return _refuse(HTTPStatus.UNAUTHORIZED, "this list asks for a key", {"www-authenticate": _REALM})
         try:
-            query = parse_query(request.url.query, output.settings.formulas)
+            compat = output.settings.compat == "minemeld"
+            query = parse_query(request.url.query, output.settings.formulas, compat=compat)
         except BadQueryError as exc:
             return _refuse(HTTPStatus.BAD_REQUEST, str(exc))
         # Pages are cut out of the uncompressed file.
@@ -126,7 +127,7 @@ async def _answer(
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     headers["content-type"] = MEDIA_TYPES[query.dialect.format]
     if not query.whole:
-        around = layout(query.dialect)
+        around = layout(query.dialect, prepared.context)
         first, end = await to_thread.run_sync(prepared.page, query.start, query.count)
         return FileBody(file, first, end, headers, head=around.head, tail=around.tail)
     size = file.seek(0, 2)
@@ -144,9 +145,7 @@ async def _answer(
     return FileBody(file, first, end, headers, status=HTTPStatus.PARTIAL_CONTENT)
 
 
-def _headers(
-    prepared: Prepared, query: FeedQuery, encoding: Encoding, warning: str, *, public: bool
-) -> dict[str, str]:
+def _headers(prepared: Prepared, query: FeedQuery, encoding: Encoding, warning: str, *, public: bool) -> dict[str, str]:
     page = "" if query.whole else f"-{query.start}-{'' if query.count is None else query.count}"
     headers = {
         "etag": f'"{prepared.tag}{page}{SUFFIXES[encoding].replace(".", "-")}"',

@@ -27,9 +27,7 @@ _STOP_SECONDS = 30.0
 _LOOK = 1.0  # seconds between looks at the threads
 
 
-def run(
-    engine: Engine, addresses: list[tuple[str, int]], *, lists: bool, ready: Callable[[list[str]], None]
-) -> None:
+def run(engine: Engine, addresses: list[tuple[str, int]], *, lists: bool, ready: Callable[[list[str]], None]) -> None:
     """Run the engine and listen, until SIGTERM or SIGINT.
 
     Args:

@@ -11,17 +11,11 @@ from rich.text import Text
 from tipline.cli.base import FAILED, Session, command
 from tipline.cli.show import line, reason_words, table
 
-Values = Annotated[
-    list[str], typer.Argument(metavar="VALUE...", help="Indicators; - reads them from standard input.")
-]
+Values = Annotated[list[str], typer.Argument(metavar="VALUE...", help="Indicators; - reads them from standard input.")]
 Value = Annotated[str, typer.Argument(help="An indicator, network or domain.")]
 TypeOption = Annotated[str | None, typer.Option("--type", help="Its type; detected if not given.")]
-TtlOption = Annotated[
-    str | None, typer.Option("--ttl", help="How long it holds, such as 30d; for good if not given.")
-]
-SourceOption = Annotated[
-    str | None, typer.Option("--source", help="The local source; the team's first if not given.")
-]
+TtlOption = Annotated[str | None, typer.Option("--ttl", help="How long it holds, such as 30d; for good if not given.")]
+SourceOption = Annotated[str | None, typer.Option("--source", help="The local source; the team's first if not given.")]
 TeamOption = Annotated[str, typer.Option("--team", help="The team it belongs to.")]
 _WAIT = 20.0  # seconds to wait for far sides' answers to a withdrawal
 
@@ -54,10 +48,7 @@ def add(
     session.show(
         found,
         line(f"{found['source']}: {found['added']} added, {found['changed']} changed"),
-        *(
-            line("refused:", f"{r['value']}: {reason_words(r['reason'])}", style="red")
-            for r in found["refused"]
-        ),
+        *(line("refused:", f"{r['value']}: {reason_words(r['reason'])}", style="red") for r in found["refused"]),
         *_outputs(found["outputs"]),
     )
     if found["refused"]:
@@ -73,9 +64,7 @@ def remove(
     everyone: Annotated[bool, typer.Option("--everyone", help="Also what others of the team added.")] = False,
 ) -> None:
     """Remove what you added by hand; what others added stays."""
-    found = session.call(
-        "remove", values=_given(value), source=source, team=team, user=session.user, everyone=everyone
-    )
+    found = session.call("remove", values=_given(value), source=source, team=team, user=session.user, everyone=everyone)
     _removed(session, found)
 
 
@@ -94,14 +83,10 @@ def allow(
         "allow", waiting="withdrawing ...", create=True,
         value=value, reason=reason, ttl=ttl, type=type_, team=team, user=session.user, wait=_WAIT,
     )  # fmt: skip
-    lines: list[Any] = (
-        [line(f"{value} is allowed")] if found["added"] else [line(f"{value} was allowed already")]
-    )
+    lines: list[Any] = [line(f"{value} is allowed")] if found["added"] else [line(f"{value} was allowed already")]
     for change in found["outputs"]:
         lines.append(
-            line(
-                f"{change['output']}: {change['removed']:,} removed, {change['added']:,} added", style="bold"
-            )
+            line(f"{change['output']}: {change['removed']:,} removed, {change['added']:,} added", style="bold")
         )
         signs = {"removed": "-", "added": "+", "changed": "~"}
         lines += [line(f"  {signs[s['op']]} {s['type']} {s['value']}") for s in change["samples"]]

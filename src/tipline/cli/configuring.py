@@ -47,8 +47,7 @@ def check(session: Session) -> None:
     usable = found.configuration is not None and not found.errors
     result: dict[str, Any] = {"ok": usable, "problems": problems}
     lines = [
-        line(f"{p['where']}: {p['severity']}: {p['what']}" + (f" ({p['fix']})" if p["fix"] else ""))
-        for p in problems
+        line(f"{p['where']}: {p['severity']}: {p['what']}" + (f" ({p['fix']})" if p["fix"] else "")) for p in problems
     ]
     if found.configuration is not None:
         nodes = found.configuration
@@ -57,13 +56,10 @@ def check(session: Session) -> None:
         }
         result["needs_credentials"] = _needing(nodes.outputs)
         lines += [
-            line(f"{name}: needs credentials: {', '.join(miss)}")
-            for name, miss in result["needs_credentials"].items()
+            line(f"{name}: needs credentials: {', '.join(miss)}") for name, miss in result["needs_credentials"].items()
         ]
     if usable:
-        lines.append(
-            line(f"ok: {', '.join(f'{len(names)} {part}' for part, names in result['nodes'].items())}")
-        )
+        lines.append(line(f"ok: {', '.join(f'{len(names)} {part}' for part, names in result['nodes'].items())}"))
     else:
         lines.append(line(f"{len(found.errors)} errors"))
     session.show(result, *lines)
@@ -74,12 +70,8 @@ def check(session: Session) -> None:
 @command()
 def plan(
     session: Session,
-    file: Annotated[
-        Path | None, typer.Argument(help="The changed configuration; --config if not given.")
-    ] = None,
-    approve: Annotated[
-        bool, typer.Option("--approve", help="Let the guards pass exactly what is shown.")
-    ] = False,
+    file: Annotated[Path | None, typer.Argument(help="The changed configuration; --config if not given.")] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Let the guards pass exactly what is shown.")] = False,
 ) -> None:
     """Show what a configuration would add to and remove from every output, before it is put to work."""
     path = file or session.config
@@ -116,9 +108,7 @@ def plan(
         for s in o["samples"]
     ]
     notes = [line(f"{o['output']}: {note}", style="yellow") for o in found["outputs"] for note in o["notes"]]
-    nodes = (
-        [line("new sources (not read yet):", ", ".join(found["new_sources"]))] if found["new_sources"] else []
-    )
+    nodes = [line("new sources (not read yet):", ", ".join(found["new_sources"]))] if found["new_sources"] else []
     nodes += [line("gone:", ", ".join(found["gone"]))] if found["gone"] else []
     end = "approved: restart tipline with this file" if approve else "nothing was changed"
     columns = ("output", "state", "published", "added", "removed", "changed")

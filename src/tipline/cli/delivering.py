@@ -40,9 +40,7 @@ def deliveries(session: Session) -> None:
 @command()
 def holds(
     session: Session,
-    action: Annotated[
-        Literal["approve"] | None, typer.Argument(help="approve: let through what is held.")
-    ] = None,
+    action: Annotated[Literal["approve"] | None, typer.Argument(help="approve: let through what is held.")] = None,
     node: Annotated[str | None, typer.Argument(help="The source or output to approve.")] = None,
 ) -> None:
     """Show what guards keep back, since when and why; or let it through: tipline holds approve NODE."""
@@ -63,9 +61,7 @@ def holds(
 def verify(session: Session, output: OutputArgument = None) -> None:
     """Prove that what is published equals the view evaluated from scratch."""
     found = session.call("verify", waiting="evaluating in full ...", outputs=[output] if output else None)
-    rows = [
-        (o["output"], _verdict(o), o["published"], o["differences"], _examples(o)) for o in found["outputs"]
-    ]
+    rows = [(o["output"], _verdict(o), o["published"], o["differences"], _examples(o)) for o in found["outputs"]]
     session.show(found, table(("output", "state", "published", "differences", "samples"), rows))
     if not found["equal"]:
         raise typer.Exit(FAILED)
@@ -110,14 +106,10 @@ def adopt(
     *,
     source: Annotated[
         str | None,
-        typer.Option(
-            help="The earlier tool: its creator or title in Defender, its source system in Sentinel."
-        ),
+        typer.Option(help="The earlier tool: its creator or title in Defender, its source system in Sentinel."),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Do it; otherwise it is only shown.")] = False,
-    retire: Annotated[
-        bool, typer.Option("--retire", help="Also delete what no source lists any more.")
-    ] = False,
+    retire: Annotated[bool, typer.Option("--retire", help="Also delete what no source lists any more.")] = False,
 ) -> None:
     """Take over what an earlier tool left at a far side: keep, replace or retire each item."""
     found = session.call(
@@ -125,11 +117,7 @@ def adopt(
     )
     rows = [(i["what"], i["type"], i["value"], i["by"], i["why"]) for i in found["items"]]
     counts = ", ".join(f"{word}: {number:,}" for word, number in found["counts"].items())
-    end = (
-        f"done: {found['deleted']:,} deleted"
-        if found["applied"]
-        else "nothing was changed: add --apply to do it"
-    )
+    end = f"done: {found['deleted']:,} deleted" if found["applied"] else "nothing was changed: add --apply to do it"
     failed = [line("failed:", value, why, style="red") for value, why in found["failed"].items()]
     session.show(found, table(("what", "type", "value", "by", "why"), rows), line(counts), line(end), *failed)
     if found["failed"]:

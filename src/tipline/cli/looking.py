@@ -54,7 +54,11 @@ def why(
         tree,
         "published",
         (
-            line(o["output"], f"{o['value']} since {o['since']}, confidence {o['confidence']}")
+            line(
+                o["output"],
+                f"{o['value']} since {o['since']}, confidence {o['confidence']}",
+                f"(not sent: {o['waiting']})" if o.get("waiting") else "",
+            )
             for o in found["outputs"]
         ),
     )
@@ -78,9 +82,7 @@ def lookup(
         str,
         typer.Argument(metavar="FILE|-|VALUE", help="A value, a file of values, or - for standard input."),
     ],
-    output: Annotated[
-        list[str] | None, typer.Option(help="Look in this output only; may be repeated.")
-    ] = None,
+    output: Annotated[list[str] | None, typer.Option(help="Look in this output only; may be repeated.")] = None,
 ) -> None:
     """Look values up in what is published: exact, in networks, under domains. Exit code 1: none is."""
     found = session.call("lookup", values=_values(what), outputs=output)
@@ -91,8 +93,7 @@ def lookup(
         elif not entry["hits"]:
             rows.append((entry["asked"], "", "not published", "", "", ""))
         rows += [
-            (entry["asked"], h["output"], h["how"], h["value"], h["confidence"], h["since"])
-            for h in entry["hits"]
+            (entry["asked"], h["output"], h["how"], h["value"], h["confidence"], h["since"]) for h in entry["hits"]
         ]
     session.show(found, table(("asked", "output", "found", "value", "confidence", "since"), rows))
     if not any(entry["hits"] for entry in found):

@@ -18,19 +18,34 @@ from tipline.engine.operations import NAMES, NewEntry, Operations
 
 # What the address of a list may carry, and what that means.
 LIST_PARAMETERS = {
-    "v": "The format: nothing for one value a line, `csv` or `json`.",
+    "v": "The [dialect](list-dialects.md): nothing for one value a line, `csv`, `json`, `edl-ip` and others.",
     "f": "A field, as `field` or `field|column`; up to 32 of them. csv: the columns; json: the keys.",
     "h": "csv: `0` leaves the header out.",
     "tr": "`1` writes address ranges as minimal CIDRs.",
+    "d": "`1` brings what was seen last first.",
+    "sum": "plain, edl-ip, fortigate, cisco, nginx, haproxy: `1` writes the union of all addresses as CIDRs.",
     "s": "The first record to send, counted from 0.",
     "n": "How many records to send.",
     "ubom": "csv: `1` begins with a UTF-8 byte order mark.",
+    "compat": "`minemeld`: as MineMeld wrote it, even where that was wrong; `none`: not so.",
+    "t": "fortigate, cisco, squid, haproxy, suricata-dataset: what to write; mwg: the list's type.",
+    "most": "edl-ip, edl-url, edl-domain, fortigate: how many records the reader takes.",
+    "sp": "panosurl, edl-url: `1` strips ports instead of leaving such entries out.",
+    "nsl": "panosurl: `1` adds no slash to bare hosts.",
+    "di": "panosurl: `1` leaves out what would have to be rewritten.",
+    "ca": "bluecoat: the attribute that holds the categories; usually `bc_category`.",
+    "cd": "bluecoat: a category for indicators without one; may be repeated.",
+    "rt": "carbonblack: the title of the report.",
+    "rs": "carbonblack: the score of the report, usually 100.",
+    "sub": "rpz: `1` takes in every name below a listed one.",
+    "sid": "suricata: the number of the first rule, usually 1000000.",
     "key": "A key of a list with `access: key`; it may also come as a bearer token or a basic password.",
 }
 
 # What a list can show of an indicator.
 LIST_FIELDS = {
     "indicator": "The value.",
+    "indicator_type": "Its [type](types.md), as it is called here.",
     "type": "Its type, in MineMeld's words where MineMeld has it (`IPv4`, `URL`).",
     "confidence": "0 to 100.",
     "sources": "Names of the sources.",
@@ -47,6 +62,10 @@ LIST_FIELDS = {
     "valid_until": "The indicator's own end.",
     "added": "When tipline first had it.",
     "since": "Since when this list has had it.",
+    **{
+        f"{name}_iso": f"The same as `{name}`, as ISO 8601 in UTC."
+        for name in ("first_seen", "last_seen", "valid_until", "added", "since")
+    },
 }
 
 
@@ -62,9 +81,7 @@ def endpoints_page() -> str:
     blocks += ["## Operations", dedent(_OPERATIONS).strip()]
     for name, method in NAMES.items():
         blocks += _operation(name, getattr(Operations, method))
-    entry = (
-        (f"`{n}`", type_words(f.annotation), f.description or "") for n, f in NewEntry.model_fields.items()
-    )
+    entry = ((f"`{n}`", type_words(f.annotation), f.description or "") for n, f in NewEntry.model_fields.items())
     blocks += ["### An entry of `add`", table(("Field", "Type", "Meaning"), entry)]
     return "\n\n".join(blocks)
 

@@ -104,12 +104,8 @@ def metrics_page() -> str:
     for name, (family, text, labels) in METRICS.items():
         counter = family is CounterMetricFamily
         word = f"`{name}_total`" if counter else f"`{name}`"
-        rows.append(
-            (word, "counter" if counter else "gauge", ", ".join(f"`{each}`" for each in labels), text)
-        )
-    return (
-        f"# Metrics\n\n{dedent(_METRICS).strip()}\n\n{table(('Metric', 'Kind', 'Labels', 'Meaning'), rows)}"
-    )
+        rows.append((word, "counter" if counter else "gauge", ", ".join(f"`{each}`" for each in labels), text))
+    return f"# Metrics\n\n{dedent(_METRICS).strip()}\n\n{table(('Metric', 'Kind', 'Labels', 'Meaning'), rows)}"
 
 
 def modules_page() -> str:

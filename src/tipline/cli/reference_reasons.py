@@ -25,19 +25,13 @@ NODE_REASONS: dict[str, Reason] = {
     "not-actionable": Reason("every output", "the source says not to act on it (`to_ids` off)"),
     "filter": Reason("filter, `where`", "the expression is not true for it"),
     "not-an-address": Reason("ranges", "only addresses, networks and ranges pass"),
-    "allowed by": Reason(
-        "`allow`", "an allow-list holds it, or a domain or network above it; the entry is named"
-    ),
-    "cut": Reason(
-        "`allow`", "an allow-list covers part of the range; its pieces go on as ranges of their own"
-    ),
+    "allowed by": Reason("`allow`", "an allow-list holds it, or a domain or network above it; the entry is named"),
+    "cut": Reason("`allow`", "an allow-list covers part of the range; its pieces go on as ranges of their own"),
     "network-too-wide": Reason("Defender, Sentinel", "more addresses than `expand` allows"),
     "unsupported-type": Reason("Defender, Sentinel", "the far side has no indicators of this type"),
     "md5-refused": Reason("Defender", "MD5 hashes are sent only with `md5: true`"),
     "action-not-allowed": Reason("Defender", "the configured action does not exist for this type"),
-    "internal-address": Reason(
-        "Defender", "a private or reserved address; Defender takes those of the Internet"
-    ),
+    "internal-address": Reason("Defender", "a private or reserved address; Defender takes those of the Internet"),
     "too-long": Reason("Defender", "longer than Defender takes (800 characters)"),
     "wildcard": Reason("Defender", "a domain with `*`; a domain covers its sub-domains anyway"),
 }

@@ -75,12 +75,10 @@ def _humanise(model: type[BaseModel], schema: dict[str, Any]) -> None:
         words = default_words(field).strip("`")
         if words not in {"required", "see below", "unset", "empty"}:
             value = field.get_default(call_default_factory=True)
-            found["default"] = (
-                value if isinstance(value, (bool, int, float)) and str(value) == words else words
-            )
+            found["default"] = value if isinstance(value, (bool, int, float)) and str(value) == words else words
             if isinstance(value, (list, dict, bool)):
                 found["default"] = _plain(value)
-        if _takes_one(field.annotation, field.metadata):
+        if _takes_one(field.annotation, field.metadata) and found.get("type") == "array":
             found["anyOf"] = [*_one_or_many(found)]
         elif any(_takes_one(part, ()) for part in get_args(field.annotation)):
             found["anyOf"] = [part for each in found["anyOf"] for part in _one_or_many(each)]

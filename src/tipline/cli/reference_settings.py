@@ -67,9 +67,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A Markdown table; bars and line ends in cells are made harmless."""
     head = list(columns)
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += [
-        "| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in row) + " |" for row in rows
-    ]
+    lines += ["| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in row) + " |" for row in rows]
     return "\n".join(lines)
 
 

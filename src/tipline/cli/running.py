@@ -14,9 +14,7 @@ OnceOption = Annotated[
     bool, typer.Option("--once", help="One round: poll all, evaluate, deliver until drained; then end.")
 ]
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on; else http: host in the file.")]
-PortOption = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
-]
+PortOption = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")]
 
 
 @command()
@@ -46,11 +44,7 @@ def _serve(session: Session, addresses: list[tuple[str, int]], *, lists: bool) -
     configure(logging.INFO)
 
     def ready(urls: list[str]) -> None:
-        names = (
-            sorted(name for name, o in engine.configuration.outputs.items() if o.kind == "list")
-            if lists
-            else []
-        )
+        names = sorted(name for name, o in engine.configuration.outputs.items() if o.kind == "list") if lists else []
         feeds = [f"{urls[0]}/feeds/{name}" for name in names]
         if session.as_json:
             print_json({"urls": urls, "data": str(engine.data), "feeds": feeds})

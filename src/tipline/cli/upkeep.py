@@ -19,9 +19,7 @@ def doctor(
     output: Annotated[str | None, typer.Argument(help="Look at this output's far side only.")] = None,
     recover: Annotated[
         bool,
-        typer.Option(
-            "--recover", help="Open a database whose write-ahead log is damaged; what was lost is told."
-        ),
+        typer.Option("--recover", help="Open a database whose write-ahead log is damaged; what was lost is told."),
     ] = False,
 ) -> None:
     """Check what tipline stands on: configuration, disk, database, secrets, sign-in, permissions, clock."""
@@ -67,9 +65,7 @@ def _recover(session: Session) -> None:
 @command()
 def sandbox(
     session: Session,  # noqa: ARG001 - every command has one
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")
-    ] = 8443,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 8443,
     path: Annotated[Path | None, typer.Option(help="Directory that keeps its state over restarts.")] = None,
 ) -> None:
     """Run a local stand-in for Microsoft's sign-in, Defender and Sentinel."""

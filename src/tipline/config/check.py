@@ -42,7 +42,9 @@ class Checked:
         """
         if self.configuration is None or self.errors:
             first, *others = self.errors
-            more = "".join(f"\n{other.where}: {other.what}" + (f" ({other.fix})" if other.fix else "") for other in others)
+            more = "".join(
+                f"\n{other.where}: {other.what}" + (f" ({other.fix})" if other.fix else "") for other in others
+            )
             raise ConfigError(first.what + more, where=first.where, fix=first.fix if not others else "correct these")
         return self.configuration
 
@@ -83,8 +85,10 @@ def check_document(document: Document) -> Checked:
     for section, sort in SECTIONS.items():
         _read_section(section, sort, document, configuration, problems)
     check_wiring(configuration, document, problems)
-    for name in sorted(reserved(configuration) & set(configuration.nodes())):
-        problems.append(Problem("error", str(document.path), f"{name} is the name of a built-in source", "rename it"))
+    problems += [
+        Problem("error", str(document.path), f"{name} is the name of a built-in source", "rename it")
+        for name in sorted(reserved(configuration) & set(configuration.nodes()))
+    ]
     add_builtins(configuration)
     return Checked(configuration, problems)
 
@@ -119,7 +123,9 @@ def _node(
         problems.append(Problem("error", where, f"{name!r} is no name for a node", "use letters, digits, - _ and ."))
         return None
     if not isinstance(body, dict):
-        problems.append(Problem("error", where, f"{name} has no settings", f"give it a kind: one of {', '.join(known)}"))
+        problems.append(
+            Problem("error", where, f"{name} has no settings", f"give it a kind: one of {', '.join(known)}")
+        )
         return None
     kind = body.get("kind")
     if kind not in known:
@@ -142,8 +148,7 @@ def _model(
     try:
         return model.model_validate(body)
     except ValidationError as exc:
-        for error in exc.errors(include_url=False, include_input=False):
-            problems.append(_explain(error, model, place, document))
+        problems += [_explain(e, model, place, document) for e in exc.errors(include_url=False, include_input=False)]
         return None
 
 

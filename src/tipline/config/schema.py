@@ -77,9 +77,7 @@ class Settings(Section):
         description="Names this installation in far sides (ids carry it): set once, never change.",
     )
     data: str = Field(default="data", description="The data directory, relative to the file.")
-    organisation: Names = Field(
-        default_factory=list, description="Your own domains and networks: never blocked."
-    )
+    organisation: Names = Field(default_factory=list, description="Your own domains and networks: never blocked.")
     teams: dict[str, TeamSettings] = Field(default_factory=dict, description="Teams on this server.")
     http: HttpSettings = Field(default_factory=HttpSettings, description="Where lists are served.")
     store: StoreSettings = Field(default_factory=StoreSettings, description="The embedded database.")

@@ -43,15 +43,15 @@ def check_wiring(configuration: Configuration, document: Document, problems: lis
                 if _known(other, key, place, configuration, document, problems):
                     _same_team(other, name, place, configuration, document, problems)
             (as_input if key == "inputs" else as_allow).update(n for n in names if n in sources)
-    for name in sorted(as_input & as_allow):
-        problems.append(
-            Problem(
-                "error",
-                document.where(("sources", name)),
-                f"{name} is read both as a feed and as an allow-list",
-                "an allow-list takes values that a feed may not hold: make two sources",
-            )
+    problems += [
+        Problem(
+            "error",
+            document.where(("sources", name)),
+            f"{name} is read both as a feed and as an allow-list",
+            "an allow-list takes values that a feed may not hold: make two sources",
         )
+        for name in sorted(as_input & as_allow)
+    ]
     configuration.allow_lists = frozenset(as_allow)
     _loops(configuration, document, problems)
     _rivals(configuration, document, problems)

@@ -65,7 +65,9 @@ def parse(text: str, path: Path) -> Document:
     except DuplicateKeyError as exc:
         raise ConfigError(f"a key stands twice: {exc.problem}", where=_mark(path, exc), fix="keep one") from None
     except MarkedYAMLError as exc:
-        raise ConfigError(f"not valid YAML: {exc.problem}", where=_mark(path, exc), fix="check the indentation") from None
+        raise ConfigError(
+            f"not valid YAML: {exc.problem}", where=_mark(path, exc), fix="check the indentation"
+        ) from None
     except YAMLError as exc:
         raise ConfigError(f"not valid YAML: {exc}", where=str(path)) from None
     if loaded is None:
@@ -86,20 +88,23 @@ def _plain(node: Any, place: Place, document: Document) -> Any:
         raise ConfigError("it is nested too deeply", where=document.where(place))
     if isinstance(node, CommentedMap):
         for key in node:
-            document.lines[(*place, key)] = node.lc.key(key)[0] + 1 if key in node.lc.data else document.line(place)
+            document.lines[*place, key] = node.lc.key(key)[0] + 1 if key in node.lc.data else document.line(place)
         return {key: _plain(value, (*place, key), document) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
         for index in range(len(node)):
-            document.lines[(*place, index)] = node.lc.item(index)[0] + 1
+            document.lines[*place, index] = node.lc.item(index)[0] + 1
         return [_plain(value, (*place, index), document) for index, value in enumerate(node)]
+    return _scalar(node, place, document)
+
+
+def _scalar(node: Any, place: Place, document: Document) -> Any:
+    """A plain value: ruamel's own classes of numbers and strings are taken off, references filled in."""
     if isinstance(node, str):
         return _fill(str(node), place, document)
-    if isinstance(node, bool) or node is None:
+    if node is None or isinstance(node, bool):
         return node
-    if isinstance(node, int):
-        return int(node)
-    if isinstance(node, float):
-        return float(node)
+    if isinstance(node, int | float):
+        return int(node) if isinstance(node, int) else float(node)
     return node
 
 

@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 
@@ -26,7 +26,7 @@ class FeedServer:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:  # noqa: N802 - the name that http.server looks for
+            def do_GET(self) -> None:
                 body = bodies.get(urlsplit(self.path).path)
                 etag = f'"{hashlib.sha256(body or b"").hexdigest()[:16]}"'
                 if body is None:
@@ -53,7 +53,7 @@ class FeedServer:
         """Where the feeds are."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> FeedServer:
+    def __enter__(self) -> Self:
         """Start serving."""
         self._thread.start()
         return self

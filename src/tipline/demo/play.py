@@ -212,7 +212,10 @@ def _finish(stage: Stage, teller: Teller) -> None:
     teller.table(
         "Proof: what is published equals the views from scratch; far sides agree",
         ["output", "published", "equal to the view", "far side"],
-        [[v.output, v.published, "yes" if v.equal else f"NO: {v.differences}", _agrees(stage, v.output)] for v in checked],
+        [
+            [v.output, v.published, "yes" if v.equal else f"NO: {v.differences}", _agrees(stage, v.output)]
+            for v in checked
+        ],
     )
     teller.tree(f"tipline why {_HAND_ADDED}", why(engine, _HAND_ADDED))
 

@@ -55,14 +55,10 @@ class AdoptPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, with counts."""
-        return asdict(self) | {
-            "counts": {what: len(self.of(what)) for what in (KEEP, REPLACE, RETIRE, LEAVE)}
-        }
+        return asdict(self) | {"counts": {what: len(self.of(what)) for what in (KEEP, REPLACE, RETIRE, LEAVE)}}
 
 
-def adopt(
-    deliverer: Deliverer, *, source: str | None = None, apply: bool = False, retire: bool = False
-) -> AdoptPlan:
+def adopt(deliverer: Deliverer, *, source: str | None = None, apply: bool = False, retire: bool = False) -> AdoptPlan:
     """Match what an earlier tool left with what is wanted, by value.
 
     Args:
@@ -78,13 +74,9 @@ def adopt(
     """
     missing = deliverer.kind.missing()
     if missing:
-        raise TiplineError(
-            f"{deliverer.name} needs credentials", where=deliverer.name, fix=f"set {', '.join(missing)}"
-        )
+        raise TiplineError(f"{deliverer.name} needs credentials", where=deliverer.name, fix=f"set {', '.join(missing)}")
     if retire and source is None:
-        raise TiplineError(
-            "retiring deletes what others made, so it wants a name", fix="name the earlier tool"
-        )
+        raise TiplineError("retiring deletes what others made, so it wants a name", fix="name the earlier tool")
     if apply and deliverer.kind.settings.mode == "shadow":
         raise TiplineError(f"{deliverer.name} is in shadow mode, which writes nothing", fix="set mode: live")
     with deliverer.lock, closing(deliverer.lake.connection()) as con:
@@ -105,9 +97,7 @@ def adopt(
 def _with_keys(con: duckdb.DuckDBPyConnection, items: list[FarItem]) -> list[FarItem]:
     """The items with the key of the wanted indicator of the same value, or None."""
     pairs = [(item.type, item.value) for item in items]
-    con.register(
-        "asked", pl.DataFrame(pairs, schema={"type": pl.String, "value": pl.String}, orient="row").to_arrow()
-    )
+    con.register("asked", pl.DataFrame(pairs, schema={"type": pl.String, "value": pl.String}, orient="row").to_arrow())
     rows = con.execute(
         "SELECT type, value, replace(key::VARCHAR, '-', '') FROM shown_rows JOIN chosen USING (key)"
         " SEMI JOIN asked USING (type, value) WHERE waiting IS NULL OR waiting = 'no-slot'"
@@ -171,9 +161,7 @@ def _apply(
         outcomes = deliverer.far.erase(doomed)
         plan.deleted = sum(outcome.ok for outcome in outcomes)
         plan.failed = {
-            item.value: outcome.reason
-            for item, outcome in zip(doomed, outcomes, strict=True)
-            if not outcome.ok
+            item.value: outcome.reason for item, outcome in zip(doomed, outcomes, strict=True) if not outcome.ok
         }
     plan.applied = True
     plan.message = "the next delivery sends what was replaced"

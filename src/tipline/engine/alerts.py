@@ -66,9 +66,7 @@ class Alerts:
         """Alerts that have started and not ended."""
         with self.control.reading() as con:
             rows = con.execute(select(ALERTS).where(ALERTS.c.ended.is_(None)).order_by(ALERTS.c.id)).all()
-        return [
-            {"name": r.name, "severity": r.severity, "message": r.message, "started": iso(r.started)} for r in rows
-        ]
+        return [{"name": r.name, "severity": r.severity, "message": r.message, "started": iso(r.started)} for r in rows]
 
     def _tell(self) -> None:
         with self.control.reading() as con:
@@ -131,7 +129,8 @@ class _Channel:
         host, _, port = address.removeprefix("tcp://").removeprefix("udp://").rpartition(":")
         ended = event["event"] == "end"
         priority = _PRIORITY["info" if ended else str(event["severity"])]
-        text = f"<{priority}>1 {event['ended'] or event['started']} {socket.gethostname()} tipline - - - {json.dumps(event)}"
+        moment = event["ended"] or event["started"]
+        text = f"<{priority}>1 {moment} {socket.gethostname()} tipline - - - {json.dumps(event)}"
         if stream:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=_TIMEOUT) as connection:
                 data = text.encode()

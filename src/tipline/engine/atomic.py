@@ -72,6 +72,4 @@ def _refuse_odd(path: Path, folder: int) -> None:
         return
     if not stat.S_ISREG(found.st_mode):
         what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no regular file"
-        raise StoreError(
-            f"it is {what}, and is left alone", where=str(path), fix="remove it, or choose another path"
-        )
+        raise StoreError(f"it is {what}, and is left alone", where=str(path), fix="remove it, or choose another path")

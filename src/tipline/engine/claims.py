@@ -28,7 +28,13 @@ class Difference:
 
 
 def compare(
-    con: duckdb.DuckDBPyConnection, source: int, *, snapshot: bool, refresh: bool, by_line: bool = False
+    con: duckdb.DuckDBPyConnection,
+    source: int,
+    *,
+    snapshot: bool,
+    refresh: bool,
+    by_line: bool = False,
+    by_record: bool = False,
 ) -> Difference:
     """Compare `incoming` with the claims: fills `change` (key, record, op) and `missing` (key, record).
 
@@ -38,6 +44,7 @@ def compare(
         snapshot: whether absence means anything.
         refresh: whether an unchanged row must still be touched (its expiry counts from its last delivery).
         by_line: whether `incoming` leaves out the claims of known lines, but for those in `gone_lines`.
+        by_record: whether absence means something for the records in `named_records`.
     """
     claims = claims_table(source)
     unchanged = "false" if refresh else "c.digest = i.digest AND c.left_at IS NULL"
@@ -48,7 +55,7 @@ def compare(
         f" FROM incoming i LEFT JOIN {claims} c ON c.key = i.key AND c.record = i.record"
         f" WHERE c.key IS NULL OR NOT ({unchanged})"
     )
-    missing = "TRUE" if snapshot else "FALSE"
+    missing = "TRUE" if snapshot else "c.record IN (SELECT record FROM named_records)" if by_record else "FALSE"
     if by_line:
         missing += " AND (c.line IS NULL OR c.line IN (SELECT line FROM gone_lines))"
     con.execute(
@@ -73,16 +80,21 @@ def write_changes(
     approved: bool = False,
     append: bool = False,
 ) -> dict[str, int]:
-    """Write `change` and `missing` as one commit (inside a writing transaction); returns counts by what happened."""
+    """Write `change` and `missing` as one commit (inside a writing transaction); returns counts by what happened.
+
+    What an append source misses was taken back by name, and is gone at once, whatever the rules say.
+    """
     claims = claims_table(source)
     number = next_commit(con, source)
+    gone = "TRUE" if append else _gone_sql(rules, at)
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT c.key, c.record, {_gone_sql(rules, at)} AS gone"
+        f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT c.key, c.record, {gone} AS gone"
         f" FROM {claims} c SEMI JOIN missing USING (key, record)"
     )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE touched AS"
-        f" SELECT key, record, op FROM change WHERE loud UNION ALL SELECT key, record, {REMOVED} FROM leaving WHERE gone"
+        " SELECT key, record, op FROM change WHERE loud"
+        f" UNION ALL SELECT key, record, {REMOVED} FROM leaving WHERE gone"
         f" UNION ALL SELECT key, record, {CHANGED} FROM leaving WHERE NOT gone"
     )
     counts = _counts(con)
@@ -99,9 +111,7 @@ def write_changes(
     return counts
 
 
-def withdraw(
-    con: duckdb.DuckDBPyConnection, source: int, at: datetime, where: str, *, approved: bool = False
-) -> int:
+def withdraw(con: duckdb.DuckDBPyConnection, source: int, at: datetime, where: str, *, approved: bool = False) -> int:
     """Take out the claims that match a condition, as one commit; returns how many."""
     claims = claims_table(source)
     con.execute(
@@ -114,9 +124,7 @@ def withdraw(
     bulk = _is_bulk(con, claims, removed)
     _log(con, f"touched t JOIN {claims} c USING (key, record)", source, number, at)
     con.execute(f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM touched)")
-    con.execute(
-        "INSERT INTO commits VALUES (?, ?, ?, 0, 0, ?, ?, ?)", [source, number, at, removed, bulk, approved]
-    )
+    con.execute("INSERT INTO commits VALUES (?, ?, ?, 0, 0, ?, ?, ?)", [source, number, at, removed, bulk, approved])
     return removed
 
 
@@ -168,9 +176,7 @@ def _apply(con: duckdb.DuckDBPyConnection, claims: str, at: datetime, *, append:
         f"UPDATE {claims} SET left_at = ? WHERE (key, record) IN (SELECT (key, record) FROM leaving WHERE NOT gone)",
         [at],
     )
-    con.execute(
-        f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM change WHERE op = {CHANGED})"
-    )
+    con.execute(f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM change WHERE op = {CHANGED})")
     names = ", ".join([*INDICATOR, "record", *ATTRIBUTES, "digest", "line"])
     into = f"INSERT INTO {claims} ({', '.join(CLAIM)}) SELECT {names}"
     if _all_new(con):
@@ -199,6 +205,4 @@ def _note_lines(con: duckdb.DuckDBPyConnection, claims: str) -> None:
         f" JOIN {claims} c ON c.key = i.key AND c.record = i.record AND c.digest = i.digest"
         " WHERE c.line IS DISTINCT FROM i.line"
     )
-    con.execute(
-        f"UPDATE {claims} c SET line = s.line FROM same s WHERE c.key = s.key AND c.record = s.record"
-    )
+    con.execute(f"UPDATE {claims} c SET line = s.line FROM same s WHERE c.key = s.key AND c.record = s.record")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 
 from tipline.engine.alerts import Condition
 from tipline.engine.core import Engine
 from tipline.engine.times import iso
+from tipline.microsoft.credentials import Credentials
 from tipline.store.control import DELIVERIES
 from tipline.store.records import open_holds, rows
 
@@ -68,9 +69,7 @@ def _deliveries(engine: Engine) -> list[Condition]:
             result.append(Condition(f"delivery {name} drift", "warning", f"{name}: {row['message']}"))
         quota = ((row["detail"] or {}).get("waiting") or {}).get("no-slot", 0)
         if quota:
-            result.append(
-                Condition(f"delivery {name} quota", "warning", f"{name}: {quota} indicators wait for a slot")
-            )
+            result.append(Condition(f"delivery {name} quota", "warning", f"{name}: {quota} indicators wait for a slot"))
     return result
 
 
@@ -78,13 +77,13 @@ def _secrets(engine: Engine) -> list[Condition]:
     today = engine.clock().date()
     result = []
     for name, output in engine.graph.outputs.items():
-        expires = getattr(getattr(output.settings, "credentials", None), "secret_expires", None)
-        if not isinstance(expires, date):
+        credentials = getattr(output.settings, "credentials", None)
+        left = credentials.secret_days_left(today) if isinstance(credentials, Credentials) else None
+        if left is None:
             continue
-        left = (expires - today).days
         step = next((days for days in _WARN_DAYS if left <= days), None)
         if step is not None:
-            text = f"the secret of {name} expires on {expires}" if left > 0 else f"the secret of {name} has expired"
+            text = f"the secret of {name} expires in {left} days" if left > 0 else f"the secret of {name} has expired"
             result.append(
                 Condition(f"secret {name} {step}d", "critical" if step == 1 else "warning", f"{text}: make a new one")
             )

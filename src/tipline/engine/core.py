@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 import structlog
 
@@ -73,7 +74,7 @@ class Engine:
         if self._lock:
             self._lock.release()
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         """The engine, closed at the end."""
         return self
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import duckdb
 import structlog
@@ -85,6 +86,10 @@ class Deliveries:
     def adopt(self, output: str, *, source: str | None = None, apply: bool = False, retire: bool = False) -> AdoptPlan:
         """Match what an earlier tool left there with what is wanted."""
         return adopt(self._deliverers[output], source=source, apply=apply, retire=retire)
+
+    def why_waiting(self, output: str, key: UUID) -> str | None:
+        """Why a published indicator is not at its far side (no-slot, covered by a domain, ...); None if it is."""
+        return self._deliverers[output].why_waiting(key.hex) if output in self._deliverers else None
 
     def _drain(self, deliverer: Deliverer) -> dict[str, Any]:
         total = CycleReport(deliverer.name)

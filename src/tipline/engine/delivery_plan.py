@@ -202,9 +202,7 @@ def _touched(con: duckdb.DuckDBPyConnection, output: int, ask: Ask) -> list[str]
     return [key for (key,) in con.execute(f"SELECT {_hex('key')} FROM touched").fetchall()]
 
 
-def _load_receipts(
-    con: duckdb.DuckDBPyConnection, control: Control, name: str, touched: list[str] | None
-) -> None:
+def _load_receipts(con: duckdb.DuckDBPyConnection, control: Control, name: str, touched: list[str] | None) -> None:
     con.execute(
         "CREATE OR REPLACE TEMP TABLE had (key UUID, state VARCHAR, holds VARCHAR, identity VARCHAR,"
         " sent VARCHAR, expires TIMESTAMP, due TIMESTAMP)"
@@ -213,9 +211,7 @@ def _load_receipts(
     semi = "" if touched is None else " SEMI JOIN touched USING (key)"
     for rows in plan_columns(control, name, touched if few else None):
         con.register("had_rows", pl.DataFrame(rows, schema=_HAD, orient="row").to_arrow())
-        con.execute(
-            f"INSERT INTO had SELECT * FROM (SELECT * REPLACE (key::UUID AS key) FROM had_rows){semi}"
-        )
+        con.execute(f"INSERT INTO had SELECT * FROM (SELECT * REPLACE (key::UUID AS key) FROM had_rows){semi}")
         con.unregister("had_rows")
 
 

@@ -45,9 +45,7 @@ class Finding:
     fix: str = ""
 
 
-def diagnose(
-    path: Path, data: Path, *, engine: Engine | None = None, output: str | None = None
-) -> dict[str, Any]:
+def diagnose(path: Path, data: Path, *, engine: Engine | None = None, output: str | None = None) -> dict[str, Any]:
     """Look at everything, or at one output's far side only.
 
     Args:
@@ -79,18 +77,14 @@ def _configuration(checked: Checked) -> Iterator[Finding]:
         yield Finding("configuration", state, problem.what, problem.where, problem.fix)
     if checked.configuration is not None and not checked.errors:
         found = checked.configuration
-        numbers = (
-            f"{len(found.sources)} sources, {len(found.processors)} processors, {len(found.outputs)} outputs"
-        )
+        numbers = f"{len(found.sources)} sources, {len(found.processors)} processors, {len(found.outputs)} outputs"
         yield Finding("configuration", "ok", numbers, str(found.path))
 
 
 def _directory(data: Path) -> Iterator[Finding]:
     where = str(data)
     if not data.exists():
-        yield Finding(
-            "data directory", "warning", "it does not exist yet: it is made at the first run", where
-        )
+        yield Finding("data directory", "warning", "it does not exist yet: it is made at the first run", where)
         return
     fix = "make it writable for the user that runs tipline, or set another one with data:"
     try:
@@ -174,9 +168,7 @@ def _far_sides(configuration: Configuration, only: str | None) -> Iterator[Findi
             continue
         if missing := output.missing():
             what = f"needs credentials: {', '.join(missing)} missing"
-            yield Finding(
-                f"output {name}", "warning", what, fix="set them; until then it accumulates its state"
-            )
+            yield Finding(f"output {name}", "warning", what, fix="set them; until then it accumulates its state")
             continue
         credentials = getattr(output.settings, "credentials", None)
         if credentials is not None:
@@ -213,9 +205,7 @@ def _probe(name: str, output: Delivered, instance: str) -> Iterator[Finding]:
     finally:
         far_side.close()
     for found in checks:
-        yield Finding(
-            f"output {name}: {found.name}", "ok" if found.ok else "failed", found.message, fix=found.fix
-        )
+        yield Finding(f"output {name}: {found.name}", "ok" if found.ok else "failed", found.message, fix=found.fix)
 
 
 def _skew(url: str, ca_file: Path | None) -> Iterator[Finding]:

@@ -6,7 +6,6 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import duckdb
 import structlog
@@ -14,6 +13,7 @@ import structlog
 from tipline.engine import guard
 from tipline.engine.graph import Audience, Graph
 from tipline.engine.ledger import Ledger
+from tipline.engine.objects import line_up, namespace
 from tipline.engine.publish import FEED_ADDED, FEED_REMOVED, compare, explain, write
 from tipline.engine.touch import Position, Span, positions, positions_json, touch
 from tipline.engine.views import Views
@@ -114,9 +114,7 @@ class Evaluator:
         states = {name: output_state(con, self.graph.ids[name]) for name in names}
         span = self._span(states, at, now) if incremental else Span({}, now, at, at, expired_only=False)
         sliced = incremental and touch(con, self.graph, names, span)
-        views = Views(
-            con, self.graph, audience, at, {name: p.moment for name, p in now.items()}, sliced=sliced
-        )
+        views = Views(con, self.graph, audience, at, {name: p.moment for name, p in now.items()}, sliced=sliced)
         configured = approved_fingerprints(self.control)
         done = []
         try:
@@ -136,9 +134,7 @@ class Evaluator:
             for source in {*self.graph.feeds(name), *self.graph.allows(name)}:
                 mine, other = state.cursor[source], before.get(source)
                 before[source] = (
-                    mine
-                    if other is None
-                    else Position(min(mine.commit, other.commit), min(mine.moment, other.moment))
+                    mine if other is None else Position(min(mine.commit, other.commit), min(mine.moment, other.moment))
                 )
         clocks = [clock for name in states for clock in self.graph.clocks(name)]
         before_at = min(state.as_of or at for state in states.values())
@@ -159,11 +155,14 @@ class Evaluator:
         published = published_table(number)
         result = Evaluated(name, full=not views.sliced)
         if views.sliced and not _count(con, "slice") and not _count(con, "hulls"):
-            self._advance(con, name, state, at, now, held=False)
+            self._advance(con, name, at, now, held=False)
             return result, None
         rows = views.output(name)
         result.ledger = views.ledgers[name]
         compare(con, rows.live, published, self.graph.outputs[name].shown(), sliced=views.sliced)
+        if not _count(con, "difference"):
+            self._advance(con, name, at, now, held=False)
+            return result, None
         decided = [*(views.node(other).name for other in self.graph.upstream(name)), *views.steps[name]]
         explain(con, decided, self.graph.configuration.team_allow(views.audience.team))
         trip = None if free else self._trip(con, name, published)
@@ -171,10 +170,13 @@ class Evaluator:
             con.execute(f"DELETE FROM difference WHERE {trip.held}")
             result.held, result.message = trip.count, trip.reason
         write(con, number, state.seq, at)
-        for op, label in ((ADDED, "added"), (CHANGED, "changed"), (REMOVED, "removed")):
-            loud = "loud AND" if op == CHANGED else ""
-            setattr(result, label, _count(con, f"difference WHERE {loud} op = {op}"))
-        self._advance(con, name, state, at, now, held=trip is not None)
+        if self.graph.outputs[name].paged:
+            line_up(con, number, namespace(self.graph.configuration.settings.instance, name), state.seq)
+        shown = dict(
+            con.execute(f"SELECT op, count(*) FROM difference WHERE op <> {CHANGED} OR loud GROUP BY op").fetchall()
+        )
+        result.added, result.changed, result.removed = (shown.get(op, 0) for op in (ADDED, CHANGED, REMOVED))
+        self._advance(con, name, at, now, held=trip is not None)
         return result, trip
 
     def _trip(self, con: duckdb.DuckDBPyConnection, name: str, published: str) -> Trip | None:
@@ -195,7 +197,6 @@ class Evaluator:
         self,
         con: duckdb.DuckDBPyConnection,
         name: str,
-        state: State,
         at: datetime,
         now: dict[str, Position],
         *,
@@ -204,14 +205,12 @@ class Evaluator:
         """Move the output's cursor on; a held output keeps it, so that what is held is looked at again."""
         number = self.graph.ids[name]
         own = {source: now[source] for source in {*self.graph.feeds(name), *self.graph.allows(name)}}
-        con.execute(
-            f"UPDATE output_state SET seq = coalesce((SELECT max(seq) FROM {log_table(number)}), seq) WHERE output = ?",
-            [number],
-        )
+        seq = f"seq = coalesce((SELECT max(seq) FROM {log_table(number)}), seq)"
         if held:
+            con.execute(f"UPDATE output_state SET {seq} WHERE output = ?", [number])
             return
         con.execute(
-            "UPDATE output_state SET cursor = ?, as_of = ?, fingerprint = ? WHERE output = ?",
+            f"UPDATE output_state SET {seq}, cursor = ?, as_of = ?, fingerprint = ? WHERE output = ?",
             [json.dumps(positions_json(own)), at, self.graph.fingerprint(name), number],
         )
 
@@ -247,7 +246,6 @@ class Evaluator:
             held=result.held,
         )
 
-
     def _record(
         self, name: str, sort: str, at: datetime, state: str, message: str, ledger: Ledger, **counts: int
     ) -> None:
@@ -280,9 +278,7 @@ def current_positions(con: duckdb.DuckDBPyConnection, graph: Graph, at: datetime
 
 def output_state(con: duckdb.DuckDBPyConnection, number: int) -> State:
     """What the lake knows of an output."""
-    row = con.execute(
-        "SELECT cursor, as_of, seq, fingerprint FROM output_state WHERE output = ?", [number]
-    ).fetchone()
+    row = con.execute("SELECT cursor, as_of, seq, fingerprint FROM output_state WHERE output = ?", [number]).fetchone()
     cursor, as_of, seq, fingerprint = row or (None, None, 0, None)
     return State(positions(json.loads(cursor)) if cursor else {}, as_of, seq or 0, fingerprint)
 

@@ -132,6 +132,17 @@ class Graph:
         return [name, own, getattr(node, "fingerprint_extra", lambda: None)()]
 
     def _source_settings(self, name: str) -> Any:
-        keep = {"confidence", "tlp", "actionable", "direction", "tags", "threat_types", "description", "expire", "team",
-                "distribution", "mode"}
+        keep = {
+            "confidence",
+            "tlp",
+            "actionable",
+            "direction",
+            "tags",
+            "threat_types",
+            "description",
+            "expire",
+            "team",
+            "distribution",
+            "mode",
+        }
         return [name, self.ids.get(name), self.sources[name].settings.model_dump(mode="json", include=keep)]

@@ -10,7 +10,9 @@ from tipline.sources.base import GuardSettings
 WITHDRAWALS, ADDITIONS, REMOVALS = "withdrawals", "additions", "removals"
 
 
-def check_poll(guard: GuardSettings, ledger: Ledger, diff: Difference, last_share: float | None) -> tuple[str, str] | None:
+def check_poll(
+    guard: GuardSettings, ledger: Ledger, diff: Difference, last_share: float | None
+) -> tuple[str, str] | None:
     """Whether a snapshot poll must be held back: (what is held, why), or None.
 
     Only withdrawals or only additions are held; whatever else the poll brings flows.
@@ -23,13 +25,23 @@ def check_poll(guard: GuardSettings, ledger: Ledger, diff: Difference, last_shar
         share = ledger.accepted / ledger.read
         return (
             WITHDRAWALS,
-            f"only {share:.0%} of its lines could be used, where it was {last_share or 0:.0%};"
-            f" {diff.missing:,} of {diff.present:,} indicators would go",
+            (
+                f"only {share:.0%} of its lines could be used, where it was {last_share or 0:.0%};"
+                f" {diff.missing:,} of {diff.present:,} indicators would go"
+            ),
         )
-    if diff.missing >= guard.min_withdrawn and diff.missing > guard.max_withdrawn * diff.present:
-        return WITHDRAWALS, f"{diff.missing:,} of {diff.present:,} indicators would go at once"
+    if found := check_withdrawals(guard, diff):
+        return found
     if diff.present >= guard.min_growth and diff.present + diff.added > guard.max_growth * diff.present:
         return ADDITIONS, f"the feed grew from {diff.present:,} to {diff.present + diff.added:,} indicators at once"
+    return None
+
+
+def check_withdrawals(guard: GuardSettings, diff: Difference) -> tuple[str, str] | None:
+    """Whether too much would go at once; all that can be said of a poll that lists only what changed."""
+    many = diff.missing >= guard.min_withdrawn and diff.missing > guard.max_withdrawn * diff.present
+    if guard.enabled and many:
+        return WITHDRAWALS, f"{diff.missing:,} of {diff.present:,} indicators would go at once"
     return None
 
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
-
 from tipline.engine.core import Engine
 from tipline.engine.paths import dicts
 from tipline.engine.times import iso
 from tipline.outputs.delivery import Delivered
 from tipline.store.control import DELIVERIES, RECEIPTS
+from tipline.store.receipts import reasons, tally
 from tipline.store.records import rows
 from tipline.store.schema import ADDED, REMOVED, log_table
 
-# What a receipt's state says of an indicator that is still on its way.
-UNDER_WAY = frozenset({"sending", "withdrawing"})
-_REASONS = 20
 # What a delivery remembers for itself.
 _INTERNAL = frozenset({"planned", "settings"})
 _LISTED = 200
@@ -43,12 +39,9 @@ def deliveries(engine: Engine) -> list[dict[str, Any]]:
                 "lag": max(0, ends.get(name, 0) - cursor),
                 "resync": bool(row["resync"]) if row else True,
                 **{key: int(row[key]) if row else 0 for key in ("sent", "accepted", "errors", "deleted")},
-                "items": _states(engine, name),
-                "reasons": _reasons(engine, name),
-                **{
-                    key: iso(row[key]) if row else None
-                    for key in ("last_cycle", "last_success", "last_reconcile")
-                },
+                "items": tally(engine.control, name),
+                "reasons": reasons(engine.control, name),
+                **{key: iso(row[key]) if row else None for key in ("last_cycle", "last_success", "last_reconcile")},
                 "detail": {k: v for k, v in row["detail"].items() if k not in _INTERNAL} if row else {},
             }
         )
@@ -110,23 +103,3 @@ def receipts(engine: Engine, keys: set[str]) -> list[dict[str, Any]]:
         "expires",
     )
     return [{f: iso(row[f]) if f in {"last_sent", "expires"} else row[f] for f in fields} for row in found]
-
-
-def _states(engine: Engine, output: str) -> dict[str, int]:
-    query = (
-        select(RECEIPTS.c.state, func.count()).where(RECEIPTS.c.output == output).group_by(RECEIPTS.c.state)
-    )
-    with engine.control.reading() as con:
-        return {str(state): int(count) for state, count in con.execute(query)}
-
-
-def _reasons(engine: Engine, output: str) -> dict[str, int]:
-    query = (
-        select(RECEIPTS.c.reason, func.count())
-        .where(RECEIPTS.c.output == output, RECEIPTS.c.reason != "", RECEIPTS.c.state == "parked")
-        .group_by(RECEIPTS.c.reason)
-        .order_by(func.count().desc())
-        .limit(_REASONS)
-    )
-    with engine.control.reading() as con:
-        return {str(reason): int(count) for reason, count in con.execute(query)}

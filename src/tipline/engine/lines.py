@@ -1,8 +1,9 @@
-"""Lines seen before: a claim keeps a hash of the line it came from, so that the next poll need not judge it again.
+"""Lines seen before: a claim keeps a hash of its line, so that the next poll need not judge that again.
 
-Judging a line depends on nothing but the line, the source's policy and the program, and all three are in the
-hash. So a line whose hash a present claim bears would give that very claim, and is only counted. Lines that were
-refused, or that lost to a better line on the same indicator, bear no claim and are judged at every poll.
+Judging a line depends on nothing but the line, the source's policy and the program, and all three are in
+the hash. So a line whose hash a present claim bears would give that very claim, and is only counted. Lines
+that were refused, or that lost to a better line on the same indicator, bear no claim and are judged at
+every poll.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Lines:
         self._rows = 0
 
     def unseen(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
-        """The rows of a raw frame that have to be judged, and their hashes; the others are noted as brought."""
+        """The rows of a raw frame that must be judged, and their hashes; the others are noted as brought."""
         line = self._hashes(frame)
         if not self._known.size:
             return frame, line

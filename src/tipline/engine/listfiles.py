@@ -222,11 +222,12 @@ class ListFiles:
             if done is not None:
                 return done
             with replacing(path, PRIVATE) as new:
-                made = render(con, published_table(self._ids[name]), dialect, new.file)
+                table = published_table(self._ids[name])
+                made = render(con, table, dialect, new.file, version.context(name))
         prepared = Prepared(version, dialect, path, made)
         save_meta(prepared)
         if made.left_out:
-            log.warning("values with control characters left out", list=name, rows=made.left_out)
+            log.info("rows left out", list=name, dialect=dialect.format, rows=made.left_out)
         return prepared
 
     def _version(self, name: str) -> Version | None:

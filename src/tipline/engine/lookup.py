@@ -21,7 +21,7 @@ from tipline.model.verdict import Verdict
 from tipline.store.schema import published_table
 
 _EVERYTHING = Policy.allow_list()
-# Up to so many hashes, each is bound as a constant of its own, which skips all blocks but one; more are joined.
+# Up to so many hashes, each is a constant of its own, which skips all blocks but one; more are joined.
 _FEW = 16
 # From so many values on, judging them as a frame costs less than one by one.
 _FRAME = 32

@@ -8,13 +8,16 @@ import structlog
 
 from tipline.engine.claims import expired_sql, withdraw
 from tipline.engine.graph import Graph
+from tipline.engine.objects import paged_outputs
 from tipline.engine.times import literal
 from tipline.sources.ageing import expiries
 from tipline.sources.base import Source
 from tipline.store.control import DELIVERIES, Control
 from tipline.store.lake import Lake
+from tipline.store.receipts import forget_output
+from tipline.store.receipts import prune as prune_receipts
 from tipline.store.records import prune, rows
-from tipline.store.schema import PUBLISHED, claims_table, log_table, published_table
+from tipline.store.schema import PUBLISHED, claims_table, log_table, objects_table, published_table
 
 log = structlog.get_logger()
 # A published table whose unsorted tail is larger than this share is sorted again.
@@ -64,10 +67,17 @@ def prune_history(lake: Lake, control: Control, graph: Graph, at: datetime, rete
             read = cursors.get(name)
             limit = f" AND seq <= {int(read)}" if read is not None else ""
             con.execute(f"DELETE FROM {log_table(graph.ids[name])} WHERE stamp < ?{limit}", [before])
-        retired = con.execute("SELECT sort, id FROM nodes WHERE retired < ?", [before]).fetchall()
-        for sort, node in retired:
+        for number in paged_outputs(graph):
+            con.execute(f"DELETE FROM {objects_table(number)} WHERE removed AND stamp < ?", [before])
+        retired = con.execute("SELECT sort, id, name FROM nodes WHERE retired < ?", [before]).fetchall()
+        for sort, node, _ in retired:
             lake.forget_node(con, sort, node)
+    with control.transaction() as writing:
+        for sort, _, name in retired:
+            if sort == "output":
+                forget_output(writing, name)
     prune(control, before)
+    prune_receipts(control, before)
 
 
 def sort_published(lake: Lake, graph: Graph, name: str) -> bool:

@@ -1,8 +1,8 @@
 """The networks that an output publishes, in memory: so that what covers an address is found by its hash.
 
-An address lies in at most one network of each prefix length. Knowing the lengths that occur and the hashes of the
-networks, a look-up tries those few in memory and reads the table for hits only, where a search by interval would
-read all of it. Twelve bytes a network; kept up by the output's log.
+An address lies in at most one network of each prefix length. Knowing the lengths that occur and the hashes
+of the networks, a look-up tries those few in memory and reads the table for hits only, where a search by
+interval would read all of it. Twelve bytes a network; kept up by the output's log.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Networks:
         if not self.hashes.size:
             return np.zeros(asked.size, dtype=np.bool_)
         places = np.minimum(np.searchsorted(self.hashes, asked), self.hashes.size - 1)
-        return self.hashes[places] == asked
+        found: NDArray[np.bool_] = self.hashes[places] == asked
+        return found
 
 
 @dataclass

@@ -31,6 +31,7 @@ from tipline.engine.schedule import Scheduler
 from tipline.engine.status import status
 from tipline.engine.times import iso
 from tipline.engine.verify import verify
+from tipline.model.keys import key
 from tipline.outputs.delivery import Delivered
 from tipline.store.receipts import NO, PARKED, WITHDRAWN
 from tipline.store.records import runs_of
@@ -53,21 +54,15 @@ class NewEntry(BaseModel):
 
     value: str = Field(description="The indicator, in any spelling.")
     type: str | None = Field(default=None, description="Its type; detected if not given.")
-    ttl: Duration | None = Field(
-        default=None, description="How long it stays, such as 30d; for good if not given."
-    )
+    ttl: Duration | None = Field(default=None, description="How long it stays, such as 30d; for good if not given.")
     comment: str | None = Field(default=None, description="Why it was added.")
     tlp: str | None = Field(default=None, description="clear, green, amber, amber+strict or red.")
     tags: list[str] = Field(default_factory=list, description="Tags.")
-    confidence: int | None = Field(
-        default=None, ge=0, le=100, description="0 to 100; the source's if not given."
-    )
+    confidence: int | None = Field(default=None, ge=0, le=100, description="0 to 100; the source's if not given.")
 
     def entry(self) -> Entry:
         """For the engine."""
-        return Entry(
-            self.value, self.type, self.ttl, self.comment, self.tlp, tuple(self.tags), self.confidence
-        )
+        return Entry(self.value, self.type, self.ttl, self.comment, self.tlp, tuple(self.tags), self.confidence)
 
 
 class Operations:
@@ -122,9 +117,7 @@ class Operations:
                 f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
                 for e in exc.errors(include_url=False, include_input=False)
             )
-            raise RequestError(
-                f"{name} was asked for wrongly: {found}", fix="correct the arguments"
-            ) from None
+            raise RequestError(f"{name} was asked for wrongly: {found}", fix="correct the arguments") from None
 
     @cached_property
     def _methods(self) -> dict[str, Callable[..., Any]]:
@@ -218,7 +211,15 @@ class Operations:
     @operation
     def why(self, value: str, type: str | None = None) -> dict[str, Any]:  # noqa: A002 - the word that people use
         """Each claim on a value, what each node did with it, which outputs hold it, and receipts."""
-        return why(self.engine, value, type)
+        found = why(self.engine, value, type)
+        there = {
+            (receipt["output"], receipt["value"]) for receipt in found["receipts"] if receipt["state"] == "accepted"
+        }
+        for held in found["outputs"]:
+            if (held["output"], held["value"]) not in there:
+                identifier = key(held["type"], held["value"])
+                held["waiting"] = self.scheduler.deliveries.why_waiting(held["output"], identifier)
+        return found
 
     @operation
     def lookup(self, values: list[str], outputs: list[str] | None = None) -> list[dict[str, Any]]:
@@ -357,8 +358,7 @@ class Operations:
         while True:
             now = {(r["output"], r["type"], r["value"]): r for r in journeys.receipts(self.engine, keys)}
             found = [
-                now.get((old["output"], old["type"], old["value"]))
-                or {**old, "state": WITHDRAWN, "holds": NO}
+                now.get((old["output"], old["type"], old["value"])) or {**old, "state": WITHDRAWN, "holds": NO}
                 for old in before
             ]
             settled = all(receipt["state"] in {WITHDRAWN, PARKED} for receipt in found)

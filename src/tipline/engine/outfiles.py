@@ -14,7 +14,7 @@ from tipline.engine.atomic import replacing
 from tipline.engine.core import Engine
 from tipline.errors import StoreError
 from tipline.outputs.file import FileKind
-from tipline.outputs.render import Rendered, render
+from tipline.outputs.render import Context, Rendered, render
 from tipline.store.schema import published_table
 
 _CHUNK = 1 << 18
@@ -44,21 +44,23 @@ def write(engine: Engine, name: str) -> Written:
             _make_folders(engine.data, path.parent)
         with replacing(path, mode) as new:
             with engine.lake.reading() as con:
-                _must_be_evaluated(con, engine.graph.ids[name], name)
-                made = render(con, published_table(engine.graph.ids[name]), output.dialect(), new.file)
+                number = engine.graph.ids[name]
+                context = _context(con, number, name)
+                made = render(con, published_table(number), output.dialect(), new.file, context)
             new.needed = not _same(new.file, path, mode)
     except (OSError, duckdb.Error) as exc:
         raise _explain(exc, path, name) from exc
     return Written(path, made, new.needed)
 
 
-def _must_be_evaluated(con: duckdb.DuckDBPyConnection, number: int, name: str) -> None:
-    """An empty file would tell its readers that nothing is to be blocked."""
-    row = con.execute(
-        "SELECT as_of IS NULL AND seq = 0 FROM output_state WHERE output = ?", [number]
-    ).fetchone()
-    if row is None or row[0]:
+def _context(con: duckdb.DuckDBPyConnection, number: int, name: str) -> Context:
+    """The version that is written; there must be one, as an empty file would say that nothing is blocked."""
+    row = con.execute("SELECT seq, as_of FROM output_state WHERE output = ?", [number]).fetchone()
+    if row is None or (row[1] is None and row[0] == 0):
         raise StoreError(f"{name} has not been evaluated yet; its file is left as it is", where=name)
+    # Only what changed: a time of evaluation would make every file differ from the one before.
+    found = con.execute(f"SELECT max(since) FROM {published_table(number)}").fetchone()
+    return Context(name, row[0], *(moment for moment in found or () if moment is not None))
 
 
 def _make_folders(data: Path, folder: Path) -> None:

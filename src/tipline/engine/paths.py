@@ -29,7 +29,7 @@ _HISTORY = 20
 _MEANT = f"(key = '{{key}}' OR NOT list_contains(coalesce(tags, []), '{EXACT}'))"
 
 
-class NotAnIndicator(TiplineError):
+class NotAnIndicatorError(TiplineError):
     """The value asked for is no indicator."""
 
     code = "request"
@@ -51,12 +51,12 @@ def canonical(value: str, type_: str | None = None) -> Asked:
     """A value as tipline writes it.
 
     Raises:
-        NotAnIndicator: it is none; the message says why.
+        NotAnIndicatorError: it is none; the message says why.
     """
     found = normalise_one(value, type_, _EVERYTHING)
     if found.drop or found.type is None or found.value is None:
         reason = DROP_REASONS.get(found.drop or "", "its type cannot be told")
-        raise NotAnIndicator(f"{value!r} is no indicator: {reason}", fix="give an address, domain, URL, hash ...")
+        raise NotAnIndicatorError(f"{value!r} is no indicator: {reason}", fix="give an address, domain, URL, hash ...")
     return Asked(found.type, found.value, key(found.type, found.value), found.lo, found.up, found.rhost)
 
 
@@ -111,9 +111,7 @@ def _claims(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked) -> lis
     return found
 
 
-def _steps(
-    con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, keys: list[str]
-) -> list[dict[str, Any]]:
+def _steps(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, keys: list[str]) -> list[dict[str, Any]]:
     """What each node does with the indicator, by evaluating the views on it alone."""
     graph = engine.graph
     now = engine.clock()
@@ -143,7 +141,9 @@ def _note_steps(
     output: str,
 ) -> None:
     """Note what a node decided, and on the way to which outputs: their audiences may differ."""
-    query = f"SELECT value, type, dropped, confidence, sources FROM {relation} ORDER BY dropped NULLS FIRST, value LIMIT 50"
+    query = (
+        f"SELECT value, type, dropped, confidence, sources FROM {relation} ORDER BY dropped NULLS FIRST, value LIMIT 50"
+    )
     for row in dicts(con, query):
         decision = "dropped" if row["dropped"] else "passed on"
         entry = {
@@ -218,7 +218,9 @@ def listing(engine: Engine, node: str, limit: int = 1000, offset: int = 0) -> li
 def _processor_listing(engine: Engine, node: str, limit: int, offset: int) -> list[dict[str, Any]]:
     graph = engine.graph
     if node not in graph.processors:
-        raise NotAnIndicator(f"there is no node {node}", fix=f"there are: {', '.join(engine.configuration.nodes())}")
+        raise NotAnIndicatorError(
+            f"there is no node {node}", fix=f"there are: {', '.join(engine.configuration.nodes())}"
+        )
     output = next(name for name in graph.outputs if node in graph.upstream(name))
     with engine.lake.writing() as con:
         now = engine.clock()

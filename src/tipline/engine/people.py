@@ -58,7 +58,9 @@ class People:
         self._audit("add", name, team, user, {"entries": [entry.value for entry in entries], **account})
         return {"source": name, **account}
 
-    def remove(self, values: list[str], *, source: str | None, team: str, user: str, everyone: bool = False) -> dict[str, Any]:
+    def remove(
+        self, values: list[str], *, source: str | None, team: str, user: str, everyone: bool = False
+    ) -> dict[str, Any]:
         """Remove entries of a team's user (or everybody's); other people's entries stay."""
         name = self._local(source, team)
         return self._take_out(name, values, team, user, everyone=everyone)
@@ -118,11 +120,15 @@ class People:
         ]
         if source is not None:
             kind = graph.sources.get(source)
-            if not isinstance(kind, Local):
-                raise RequestError(f"{source} is no local source", fix=f"local sources: {', '.join(locals_) or 'none'}")
+            theirs = isinstance(kind, Local) and kind.settings.team != team and kind.settings.distribution == "team"
+            if not isinstance(kind, Local) or theirs:
+                what = f"{source} is another team's" if theirs else f"{source} is no local source"
+                raise RequestError(what, fix=f"local sources: {', '.join(locals_) or 'none'}")
             return source
         if not locals_:
-            raise RequestError("there is no local source to add to", fix="add one: {kind: local}, and read it in a node")
+            raise RequestError(
+                "there is no local source to add to", fix="add one: {kind: local}, and read it in a node"
+            )
         return locals_[0]
 
     def _write(self, name: str, entries: list[Entry], team: str, user: str) -> dict[str, Any]:
@@ -158,12 +164,12 @@ class People:
             with engine.lake.writing(con):
                 compare(con, number, snapshot=False, refresh=False)
                 counts = write_changes(con, number, now, [], append=True)
-                con.execute("UPDATE source_state SET last_poll = ?, last_success = ? WHERE source = ?", [now, now, number])
+                con.execute(
+                    "UPDATE source_state SET last_poll = ?, last_success = ? WHERE source = ?", [now, now, number]
+                )
         finally:
             con.close()
-        refused = [
-            {"value": sample["value"], "reason": sample["reason"]} for sample in ledger.samples
-        ]
+        refused = [{"value": sample["value"], "reason": sample["reason"]} for sample in ledger.samples]
         return {"added": counts["added"], "changed": counts["changed"], "refused": refused, **ledger.as_dict()}
 
     def _take_out(self, name: str, values: list[str], team: str, user: str, *, everyone: bool) -> dict[str, Any]:

@@ -65,10 +65,15 @@ def plan(engine: Engine, candidate: Configuration) -> Plan:
         graph = Graph(candidate, ids)
         now = engine.clock()
         moments = {name: p.moment for name, p in current_positions(con, graph, now).items()}
-        outputs = [_output(con, engine, graph, name, now, moments, new=("output", name) not in before) for name in graph.outputs]
+        outputs = [
+            _output(con, engine, graph, name, now, moments, new=("output", name) not in before)
+            for name in graph.outputs
+        ]
         gone = [name for _, name in before if name not in candidate.nodes()]
         outputs += [
-            _gone(con, name, known.number) for (sort, name), known in before.items() if sort == "output" and name in gone
+            _gone(con, name, known.number)
+            for (sort, name), known in before.items()
+            if sort == "output" and name in gone
         ]
         new = [name for name in graph.sources if ("source", name) not in before]
         return Plan(outputs, new, gone)
@@ -125,7 +130,7 @@ def _notes(engine: Engine, graph: Graph, name: str) -> list[str]:
     copies = other_identities(engine.control, output.name, identities)
     if not copies:
         return []
-    return [f"{copies:,} indicators would be made anew at the far side under another identity, and their old copies taken back"]
+    return [f"{copies:,} indicators would get new copies at the far side, and the old ones be taken back"]
 
 
 def _gone(con: duckdb.DuckDBPyConnection, name: str, number: int) -> OutputPlan:

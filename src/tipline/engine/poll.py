@@ -16,17 +16,17 @@ import structlog
 
 from tipline import __version__
 from tipline.engine import guard
-from tipline.engine.claims import Difference, compare, withdraw, write_changes
+from tipline.engine.claims import Difference, compare, write_changes
 from tipline.engine.ledger import Ledger
 from tipline.engine.lines import Lines, commit_of
-from tipline.engine.stage import stage
+from tipline.engine.stage import INCOMING, name_groups, stage
 from tipline.errors import StoreError, TiplineError
 from tipline.sources.ageing import expiries
 from tipline.sources.base import Poll, PollContext, Source
 from tipline.store.control import Control
 from tipline.store.lake import Lake
 from tipline.store.records import Hold, end_hold, open_hold, record_run, set_hold
-from tipline.store.schema import ADDED, claims_table
+from tipline.store.schema import ADDED, claims_table, columns_sql
 
 log = structlog.get_logger()
 
@@ -71,9 +71,12 @@ class Poller:
         except OSError as exc:
             what = f"{source.name}: {exc.strerror or exc} (check the disk that holds {self.spool})"
             result = PollResult(source.name, "failed", what)
-        except Exception as exc:  # noqa: BLE001 - kinds are other people's code too: one that breaks fails alone
+        except Exception as exc:
+            # Kinds are other people's code too: one that breaks fails alone, and says so.
             log.exception("poll broke", source=source.name)
-            what = f"{source.name}: {type(exc).__name__}: {str(exc).partition(chr(10))[0]} (report it: the log has more)"
+            what = (
+                f"{source.name}: {type(exc).__name__}: {str(exc).partition(chr(10))[0]} (report it: the log has more)"
+            )
             result = PollResult(source.name, "failed", what)
         finally:
             shutil.rmtree(spool, ignore_errors=True)
@@ -81,7 +84,9 @@ class Poller:
             self._note(result, source, number, at)
         except StoreError as exc:
             # Nothing can be written now, so that the log is all there is; what was committed stays committed.
-            log.error("poll not recorded", source=source.name, state=result.state, message=result.message, error=str(exc))
+            log.error(
+                "poll not recorded", source=source.name, state=result.state, message=result.message, error=str(exc)
+            )
         return result
 
     def _tried(self, source: Source, number: int, at: datetime, spool: Path, *, allow_list: bool) -> PollResult:
@@ -100,7 +105,8 @@ class Poller:
     ) -> PollResult:
         settings = source.settings
         spool.mkdir(parents=True, exist_ok=True)
-        poll = source.poll(self._context(source, number, at, spool))
+        context = self._context(source, number, at, spool)
+        poll = source.poll(context)
         for warning in poll.warnings:
             log.warning("feed", source=source.name, message=warning)
         if poll.unchanged:
@@ -108,16 +114,20 @@ class Poller:
         snapshot = settings.mode == "snapshot"
         policy = settings.policy(allow_list=allow_list)
         lines = Lines(con, number, policy) if snapshot else None
-        ledger = stage(con, poll.frames, policy, lines)
+        by_record = poll.whole_records and not snapshot
+        ledger = stage(con, poll.frames, policy, lines, records=by_record)
+        if by_record and poll.superseded:
+            name_groups(con, number, poll.superseded, poll.kept)
         result = PollResult(source.name, "ok", ledger=ledger, bytes=poll.bytes)
         rules = expiries(settings.expire)
         hold = open_hold(self.control, source.name)
         with self.lake.writing(con):
             refresh = not snapshot and any(rule.base == "last_seen" for rule in rules)
-            diff = compare(con, number, snapshot=snapshot, refresh=refresh, by_line=snapshot)
+            diff = compare(con, number, snapshot=snapshot, refresh=refresh, by_line=snapshot, by_record=by_record)
             # Claims that left meanwhile (by age) may have come again in a line that was not judged.
             raced = lines is not None and lines.commit != commit_of(con, number)
-            trip = _trip(con, source, number, ledger, diff, hold, at, allow_list=allow_list) if snapshot else None
+            guarded = snapshot or bool(poll.superseded)
+            trip = _trip(con, source, number, ledger, diff, hold, at, allow_list=allow_list) if guarded else None
             con.execute("DELETE FROM held WHERE source = ?", [number])
             if trip:
                 result.state, result.message, result.held = "held", trip.reason, trip.count
@@ -125,6 +135,9 @@ class Poller:
             counts = write_changes(con, number, at, rules, approved=bool(hold and not trip), append=not snapshot)
             # Held additions are not in the claims, so the next poll must see the whole body again.
             cursor = {} if raced or (trip and trip.what == guard.ADDITIONS) else poll.cursor
+            if trip and not snapshot:
+                # Only a poll from the same place names the same groups again.
+                cursor = context.cursor
             kept = {"settings": _reading(source), "cursor": cursor}
             self._advance(con, number, at, kept, ledger, held=bool(trip))
         result.added, result.changed, result.removed = counts["added"], counts["changed"], counts["removed"]
@@ -136,8 +149,13 @@ class Poller:
 
     def _unchanged(self, source: Source, number: int, at: datetime, poll: Poll) -> PollResult:
         hold = open_hold(self.control, source.name)
-        ripe = hold is not None and hold.what == guard.WITHDRAWALS and (
-            hold.approved_at or at - hold.since >= source.settings.guard.release_after
+        if hold is not None and source.settings.mode == "append":
+            # The cursor is that of before the hold, so that the feed is again what it was then.
+            return self._agreed(source, number, at, poll)
+        ripe = (
+            hold is not None
+            and hold.what == guard.WITHDRAWALS
+            and (hold.approved_at or at - hold.since >= source.settings.guard.release_after)
         )
         if ripe:
             removed = self.release(source, number, at, "what was held stayed the same")
@@ -152,22 +170,41 @@ class Poller:
             return PollResult(source.name, "held", hold.reason, held=hold.count, bytes=poll.bytes)
         return PollResult(source.name, "unchanged", bytes=poll.bytes)
 
-    def release(self, source: Source, number: int, at: datetime, reason: str) -> int:
-        """Let held withdrawals go; returns how many claims left."""
+    def _agreed(self, source: Source, number: int, at: datetime, poll: Poll) -> PollResult:
+        """End a hold whose withdrawals the feed took back."""
         with self.lake.writing() as con:
-            condition = f"(key, record) IN (SELECT (key, record) FROM held WHERE source = {number})"
-            removed = withdraw(con, number, at, condition, approved=True)
+            con.execute("DELETE FROM held WHERE source = ?", [number])
+            con.execute(
+                "UPDATE source_state SET last_poll = ?, last_success = ?, failing_since = NULL, message = '',"
+                " held_since = NULL WHERE source = ?",
+                [at, at, number],
+            )
+        end_hold(self.control, source.name, at, "the feed agrees again")
+        return PollResult(source.name, "unchanged", bytes=poll.bytes)
+
+    def release(self, source: Source, number: int, at: datetime, reason: str) -> int:
+        """Let held withdrawals go, as a poll would have; returns how many claims left the feed."""
+        with self.lake.writing() as con:
+            con.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({columns_sql(INCOMING)})")
+            compare(con, number, snapshot=False, refresh=False)
+            con.execute("INSERT INTO missing SELECT key, record FROM held WHERE source = ?", [number])
+            counts = write_changes(con, number, at, expiries(source.settings.expire), approved=True)
             con.execute("DELETE FROM held WHERE source = ?", [number])
             con.execute("UPDATE source_state SET held_since = NULL WHERE source = ?", [number])
         end_hold(self.control, source.name, at, reason)
-        return removed
+        return counts["removed"] + counts["changed"]
 
     def _context(self, source: Source, number: int, at: datetime, spool: Path) -> PollContext:
-        """What the poll may know; a cursor left under other settings says nothing of what these would read."""
+        """What the poll may know; a cursor left under other settings says nothing of what these would read.
+
+        Nor does one whose hold was not noted, or not ended, since the process died in between: the feed is read again.
+        """
         with self.lake.reading() as con:
-            row = con.execute("SELECT cursor FROM source_state WHERE source = ?", [number]).fetchone()
-        kept = json.loads(row[0]) if row and row[0] else {}
-        cursor = kept["cursor"] if kept.get("settings") == _reading(source) else {}
+            row = con.execute("SELECT cursor, held_since FROM source_state WHERE source = ?", [number]).fetchone()
+        text, held_since = row or (None, None)
+        kept = json.loads(text) if text else {}
+        agree = (held_since is not None) == (open_hold(self.control, source.name) is not None)
+        cursor = kept["cursor"] if agree and kept.get("settings") == _reading(source) else {}
         return PollContext(spool=spool, cursor=cursor, as_of=at, feed=source.name, base=self.base)
 
     def _advance(
@@ -267,11 +304,12 @@ def _trip(
     """What the guard holds back of this poll; None also when a person or time has released it."""
     settings = source.settings.guard
     row = con.execute("SELECT accepted_share FROM source_state WHERE source = ?", [number]).fetchone()
-    found = (
-        guard.check_allow_list(settings, diff)
-        if allow_list
-        else guard.check_poll(settings, ledger, diff, row[0] if row else None)
-    )
+    if allow_list:
+        found = guard.check_allow_list(settings, diff)
+    elif source.settings.mode == "append":
+        found = guard.check_withdrawals(settings, diff)
+    else:
+        found = guard.check_poll(settings, ledger, diff, row[0] if row else None)
     if found is None:
         return None
     what, reason = found

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal
 import zstandard
 
 from tipline.engine.atomic import replacing
-from tipline.outputs.render import EXTENSIONS, Dialect, Rendered, layout
+from tipline.outputs.render import EXTENSIONS, Context, Dialect, Rendered, layout
 from tipline.outputs.render.layouts import VERSION
 
 Encoding = Literal["identity", "gzip", "zstd"]
@@ -56,6 +56,10 @@ class Version:
         same = (self.output, self.created) == (other.output, other.created)
         return self == other or (same and self.seq >= other.seq)
 
+    def context(self, name: str) -> Context:
+        """What a dialect may say of the list."""
+        return Context(name, self.seq, self.moment())
+
     def digest(self, dialect: Dialect) -> str:
         """Names the bytes of this version in a dialect: equal digests, equal bytes."""
         parts = [VERSION, self.output, self.created, self.seq, self.changed, dialect.text()]
@@ -87,6 +91,11 @@ class Prepared:
         """A strong entity tag without its quotes: the same in every process that sends the same bytes."""
         return self.path.stem
 
+    @property
+    def context(self) -> Context:
+        """Which list and version it is; its folder has the list's name."""
+        return self.version.context(self.path.parent.name)
+
     def files(self) -> set[str]:
         """Names of all files that may belong to it."""
         return {self.path.stem + META, *(self.path.name + suffix for suffix in SUFFIXES.values())}
@@ -96,7 +105,7 @@ class Prepared:
 
         What stands around the records (a header, brackets) is not in it.
         """
-        around = layout(self.dialect)
+        around = layout(self.dialect, self.context)
         rows, last = self.made.rows, self.made.size - len(around.tail)
         end = rows if count is None else min(start + count, rows)
         if start >= end:

@@ -25,9 +25,7 @@ FEED_ADDED = f"op = {ADDED} AND NOT by_hand"
 FEED_REMOVED = f"op = {REMOVED} AND NOT by_hand"
 
 
-def compare(
-    con: duckdb.DuckDBPyConnection, live: str, published: str, shown: list[str], *, sliced: bool
-) -> None:
+def compare(con: duckdb.DuckDBPyConnection, live: str, published: str, shown: list[str], *, sliced: bool) -> None:
     """Compare fresh rows with what is published.
 
     Fills the view `fresh` (the rows) and the table `difference` (key, type, value, op, loud, since, digest, shown,
@@ -39,7 +37,9 @@ def compare(
     # What a list shows is all there is: then one digest does for both.
     digest = digest_sql(_DIGESTED)
     both = set(_DIGESTED) == set(shown) - {"type", "value"}
-    marked = f"SELECT *, {'digest' if both else digest_sql(shown)} AS shown FROM (SELECT *, {digest} AS digest FROM fresh)"
+    marked = (
+        f"SELECT *, {'digest' if both else digest_sql(shown)} AS shown FROM (SELECT *, {digest} AS digest FROM fresh)"
+    )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE difference AS SELECT coalesce(f.key, p.key) AS key,"
         " coalesce(f.type, p.type) AS type, coalesce(f.value, p.value) AS value,"

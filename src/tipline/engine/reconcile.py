@@ -97,13 +97,9 @@ def reconcile(deliverer: Deliverer, *, fix: bool = False) -> ReconcileReport:
             items = deliverer.far.listing(now)
             if items is None:
                 report.state = UNVERIFIABLE
-                report.message = (
-                    "the far side cannot be read with these settings, so nobody knows what it holds"
-                )
+                report.message = "the far side cannot be read with these settings, so nobody knows what it holds"
             else:
-                _Comparison(
-                    deliverer, con, report, now, fix=fix and deliverer.kind.settings.mode == "live"
-                ).run(items)
+                _Comparison(deliverer, con, report, now, fix=fix and deliverer.kind.settings.mode == "live").run(items)
         except (FarSideError, ConfigError) as error:
             report.state, report.message = FAILED, str(error)
         _remember(deliverer, report, now)

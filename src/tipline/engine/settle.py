@@ -41,9 +41,7 @@ def sending(before: Receipt | None, parcel: Parcel, digest: str, now: datetime) 
     )
 
 
-def answered(
-    before: Receipt | None, intent: Receipt, parcel: Parcel, outcome: Outcome, now: datetime
-) -> Receipt:
+def answered(before: Receipt | None, intent: Receipt, parcel: Parcel, outcome: Outcome, now: datetime) -> Receipt:
     """The receipt after the far side's answer.
 
     Args:

@@ -11,6 +11,7 @@ from tipline.engine.ledger import MAX_SAMPLES, Ledger
 from tipline.engine.lines import Lines
 from tipline.model.normalise import conform
 from tipline.model.policy import Policy
+from tipline.sources.base import EVERY_GROUP
 from tipline.store.schema import ATTRIBUTES, INDICATOR, claims_table, columns_sql, digest_sql
 
 INCOMING = {**INDICATOR, "record": "VARCHAR", **ATTRIBUTES, "digest": "UBIGINT", "line": "UBIGINT"}
@@ -20,7 +21,12 @@ _DIGESTED = list(ATTRIBUTES)
 
 
 def stage(
-    con: duckdb.DuckDBPyConnection, frames: Iterable[pl.DataFrame], policy: Policy, lines: Lines | None = None
+    con: duckdb.DuckDBPyConnection,
+    frames: Iterable[pl.DataFrame],
+    policy: Policy,
+    lines: Lines | None = None,
+    *,
+    records: bool = False,
 ) -> Ledger:
     """Read every frame into the temporary table `incoming`, one row per (key, record).
 
@@ -30,14 +36,20 @@ def stage(
         policy: how their rows are judged.
         lines: the lines that the source's claims came from; rows that are among them are counted and not
             staged, and those that the frames did not bring are put into the temporary table `gone_lines`.
+        records: whether the records that the frames name, also in dropped rows, are put into the temporary
+            table `named_records`.
 
     Returns:
         The account of the frames: what was read, accepted, duplicate, and dropped with its reason.
     """
     ledger = Ledger()
     con.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({columns_sql(INCOMING)})")
+    if records:
+        con.execute("CREATE OR REPLACE TEMP TABLE named_records (record VARCHAR)")
     for frame in frames:
         ledger.read += frame.height
+        if records and "record" in frame.columns:
+            _note_records(con, frame)
         new, line = lines.unseen(frame) if lines else (frame, pl.lit(None, pl.UInt64).alias("line"))
         if new.is_empty():
             continue
@@ -55,7 +67,7 @@ def stage(
 
 
 def _seen_again(con: duckdb.DuckDBPyConnection, lines: Lines) -> int:
-    """Put the claims of seen lines beside staged rows on the same (key, record), to be chosen among; returns how many."""
+    """Put claims of seen lines beside staged rows on the same (key, record), to be chosen among; returns how many."""
     con.register("gone_frame", lines.gone().to_arrow())
     con.execute("CREATE OR REPLACE TEMP TABLE gone_lines AS SELECT line FROM gone_frame")
     con.unregister("gone_frame")
@@ -67,6 +79,33 @@ def _seen_again(con: duckdb.DuckDBPyConnection, lines: Lines) -> int:
             " WHERE line IS NOT NULL AND left_at IS NULL"
         )
     return _count(con) - before
+
+
+def _note_records(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> None:
+    named = frame.select(pl.col("record").cast(pl.String)).filter(pl.col("record") != "").unique()
+    con.register("frame", named.to_arrow())
+    con.execute("INSERT INTO named_records SELECT record FROM frame")
+    con.unregister("frame")
+
+
+def name_groups(con: duckdb.DuckDBPyConnection, source: int, groups: list[str], kept: list[str]) -> None:
+    """Add the records that the source's claims have in groups (`<group>/<rest>`) to the table `named_records`.
+
+    Args:
+        con: the poll's own connection.
+        source: the source's number.
+        groups: names, or `EVERY_GROUP` for all but `kept`.
+        kept: names.
+    """
+    everything = EVERY_GROUP in groups
+    named = pl.DataFrame({"name": kept if everything else groups}, schema={"name": pl.String})
+    con.register("frame", named.to_arrow())
+    con.execute("CREATE OR REPLACE TEMP TABLE named_groups AS SELECT DISTINCT name FROM frame")
+    con.unregister("frame")
+    con.execute(
+        f"INSERT INTO named_records SELECT DISTINCT record FROM {claims_table(source)}"
+        f" WHERE split_part(record, '/', 1) {'NOT ' if everything else ''}IN (SELECT name FROM named_groups)"
+    )
 
 
 def _account_drops(claims: pl.DataFrame, ledger: Ledger) -> None:

@@ -151,18 +151,14 @@ def _by_allow_lists(
             f"INSERT INTO touched SELECT c.key, c.type, c.lo, c.up FROM {table} c"
             f" SEMI JOIN ({matched_by(table, 'changed_entries')}) m ON m.key = c.key"
         )
-    con.execute(
-        f"INSERT INTO touched SELECT key, type, lo, up FROM changed_entries WHERE {_IPS} AND lo IS NOT NULL"
-    )
+    con.execute(f"INSERT INTO touched SELECT key, type, lo, up FROM changed_entries WHERE {_IPS} AND lo IS NOT NULL")
 
 
-def _reaches_islands(
-    con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], allows: list[str]
-) -> bool:
+def _reaches_islands(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], allows: list[str]) -> bool:
     """Whether addresses matter to others around them: to range arithmetic, or where an allowed network cuts or cut."""
-    nodes = [graph.outputs[name] for name in outputs]
-    nodes += [graph.processors[name] for output in outputs for name in graph.upstream(output)]
-    if any(node.reach != "key" for node in nodes):
+    reaches = {graph.outputs[name].reach for name in outputs}
+    reaches |= {graph.processors[name].reach for output in outputs for name in graph.upstream(output)}
+    if reaches != {"key"}:
         return True
     lists = ["changed_entries", *(claims_table(graph.ids[name]) for name in allows)]
     return any(_count(con, f"{name} WHERE lo IS NOT NULL") for name in lists)

@@ -43,7 +43,9 @@ def verify(engine: Engine, outputs: list[str] | None = None) -> list[Verified]:
             moments = {source: position.moment for source, position in state.cursor.items()}
             views = Views(con, graph, graph.audience(name), state.as_of or engine.clock(), moments, sliced=False)
             try:
-                compare(con, views.output(name).live, published_table(number), graph.outputs[name].shown(), sliced=False)
+                compare(
+                    con, views.output(name).live, published_table(number), graph.outputs[name].shown(), sliced=False
+                )
                 wrong = con.execute("SELECT op, type, value FROM difference ORDER BY type, value LIMIT 10").fetchall()
                 (count,) = con.execute("SELECT count(*) FROM difference").fetchone() or (0,)
                 (held,) = con.execute(f"SELECT count(*) FROM {published_table(number)}").fetchone() or (0,)

@@ -68,6 +68,7 @@ class Views:
         self.steps: dict[str, list[str]] = {}
         self._done: dict[str, Relation] = {}
         self._made: list[tuple[str, str]] = []
+        self._counts: dict[str, int] = {}
 
     def node(self, name: str) -> Relation:
         """The rows of a source or processor, evaluated on first use."""
@@ -229,8 +230,11 @@ class Views:
         )
 
     def _count(self, relation: str) -> int:
-        row = self.con.execute(f"SELECT count(*) FROM {relation}").fetchone()
-        return int(row[0]) if row else 0
+        """Rows of a relation; nothing that is counted here changes while the views stand."""
+        if relation not in self._counts:
+            row = self.con.execute(f"SELECT count(*) FROM {relation}").fetchone()
+            self._counts[relation] = int(row[0]) if row else 0
+        return self._counts[relation]
 
     def _account(self, table: str, ledger: Ledger) -> None:
         groups = self.con.execute(

@@ -27,9 +27,7 @@ _SAMPLE = 64 << 10
 _CONTROLS = bytes({*range(9), *range(14, 27), *range(28, 32)})
 
 
-def to_utf8(
-    src: Path, dst: Path, charset: str | None, hint: str | None, *, feed: str, warnings: list[str]
-) -> bool:
+def to_utf8(src: Path, dst: Path, charset: str | None, hint: str | None, *, feed: str, warnings: list[str]) -> bool:
     """Write `src` to `dst` as UTF-8 with line feeds, if it is not so already.
 
     Args:
@@ -44,7 +42,7 @@ def to_utf8(
         Whether `dst` was written; if not, `src` is fit as it is.
 
     Raises:
-        FormatError: binary data.
+        FormatError: binary data, or a character set that the body cannot be in.
         ConfigError: an unknown character set.
     """
     with src.open("rb") as stream:
@@ -153,10 +151,15 @@ def _write(src: Path, dst: Path, encoding: str, feed: str, warnings: list[str], 
     """Decode and write; what cannot be decoded becomes U+FFFD, and is counted."""
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     lost = 0
-    with src.open("rb") as stream, spooled(dst, feed) as out:
-        for block in _blocks(stream):
-            lost += _put(decoder.decode(block), out, returns=returns)
-        lost += _put(decoder.decode(b"", final=True), out, returns=returns)
+    try:
+        with src.open("rb") as stream, spooled(dst, feed) as out:
+            for block in _blocks(stream):
+                lost += _put(decoder.decode(block), out, returns=returns)
+            lost += _put(decoder.decode(b"", final=True), out, returns=returns)
+    except UnicodeError as exc:
+        # UTF-16 and UTF-32 without a byte-order mark: there is nothing to replace them with.
+        fix = "say utf-16-le or utf-16-be, or leave charset out"
+        raise FormatError(f"the body is not {encoding}: {exc}", where=feed, fix=fix) from None
     if lost:
         warnings.append(f"{feed}: {lost} bytes are not {encoding} and were replaced".lstrip(": "))
 

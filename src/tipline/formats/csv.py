@@ -63,9 +63,7 @@ def _raw(part: Cells, found: Layout, settings: CsvSettings) -> pl.DataFrame:
     frames = _by_value(whole, found, settings.split)
     bad = [*part.short.values(), *part.bad]
     if bad:
-        frames.append(
-            pl.DataFrame({"value": bad}, schema={"value": pl.String}).with_columns(drop=pl.lit(BAD_ROW))
-        )
+        frames.append(pl.DataFrame({"value": bad}, schema={"value": pl.String}).with_columns(drop=pl.lit(BAD_ROW)))
     return pl.concat(frames, how="diagonal")
 
 
@@ -80,9 +78,7 @@ def _by_value(frame: pl.DataFrame, found: Layout, split: str | None) -> list[pl.
     attributes = [_attribute(name, positions) for name, positions in found.attributes.items()]
     if found.extra:
         attributes.append(
-            pl.struct(pl.col(f"c{p}").alias(key) for p, key in found.extra)
-            .struct.json_encode()
-            .alias("extra")
+            pl.struct(pl.col(f"c{p}").alias(key) for p, key in found.extra).struct.json_encode().alias("extra")
         )
     filled = [pl.col(f"c{p}").is_not_null() for p, _ in found.values]
     frames = []
@@ -92,9 +88,7 @@ def _by_value(frame: pl.DataFrame, found: Layout, split: str | None) -> list[pl.
             rows = rows.filter(filled[number] | ~pl.any_horizontal(filled) if number == 0 else filled[number])
         columns = [pl.col(f"c{position}").fill_null("").alias("value"), *attributes]
         if type_word is not None:
-            columns = [c for c in columns if c.meta.output_name() != "type"] + [
-                pl.lit(type_word).alias("type")
-            ]
+            columns = [c for c in columns if c.meta.output_name() != "type"] + [pl.lit(type_word).alias("type")]
         frames.append(_split(_no_replacements(rows.select(columns)), split))
     return frames
 
@@ -121,11 +115,6 @@ def _no_replacements(frame: pl.DataFrame) -> pl.DataFrame:
 def _split(frame: pl.DataFrame, separator: str | None) -> pl.DataFrame:
     if separator is None:
         return frame
-    parts = (
-        pl.col("value")
-        .str.split(separator)
-        .list.eval(pl.element().str.strip_chars())
-        .list.set_difference([""])
-    )
+    parts = pl.col("value").str.split(separator).list.eval(pl.element().str.strip_chars()).list.set_difference([""])
     whole = pl.when(parts.list.len() == 0).then(pl.concat_list(pl.lit(""))).otherwise(parts)
     return frame.with_columns(whole.alias("value")).explode("value")

@@ -136,9 +136,7 @@ def _well_quoted(block: bytes, dialect: Dialect) -> bool:
     follows = np.minimum(closes + 1, len(array) - 1)
     after = np.where(closes + 1 < len(array), array[follows], _NEWLINE)
     second = np.minimum(closes + 2, len(array) - 1)
-    line_end = (after == _NEWLINE) | (
-        (after == _RETURN) & ((closes + 2 >= len(array)) | (array[second] == _NEWLINE))
-    )
+    line_end = (after == _NEWLINE) | ((after == _RETURN) & ((closes + 2 >= len(array)) | (array[second] == _NEWLINE)))
     doubled = np.zeros(len(opens) + 1, bool)
     doubled[1:-1] = opens[1:] == closes[:-1] + 1
     opened = (before == separator) | (before == _NEWLINE) | doubled[:-1]

@@ -121,9 +121,7 @@ def loose_cells(stream: BinaryIO, offset: int, stop: int, dialect: Dialect, want
         column = [(row[position] or None) if position < len(row) else None for row in rows]
         columns[f"c{position}"] = [cell and dialect.restored(cell) for cell in column] if restore else column
     frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
-    short = {
-        number: cut(dialect.delimiter.join(row)) for number, row in enumerate(rows) if len(row) <= want.needed
-    }
+    short = {number: cut(dialect.delimiter.join(row)) for number, row in enumerate(rows) if len(row) <= want.needed}
     return Cells(frame, short, bad), offset
 
 
@@ -138,7 +136,5 @@ def header(stream: BinaryIO, dialect: Dialect) -> list[str] | None:
     rows, bad, offset = records(stream, offset, end, dialect, limit=1)
     stream.seek(offset)
     if bad:
-        raise FormatError(
-            f"the header cannot be read: {bad[0][:80]}", fix="its quotes do not pair; see `quote`"
-        )
+        raise FormatError(f"the header cannot be read: {bad[0][:80]}", fix="its quotes do not pair; see `quote`")
     return [dialect.restored(cell).strip() for cell in rows[0]] if rows else None

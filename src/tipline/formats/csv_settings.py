@@ -23,21 +23,11 @@ class CsvColumns(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    value: Columns = Field(
-        default=[1], min_length=1, description="Column of the indicator; several give several rows."
-    )
-    type: Column | None = Field(
-        default=None, description="Column of the type word (ip, FileHash-SHA256, ...)."
-    )
-    record: Column | None = Field(
-        default=None, description="Column of the record's id, where indicators repeat."
-    )
-    confidence: Column | None = Field(
-        default=None, description="Column of the confidence (0-100, or mapped words)."
-    )
-    actionable: Column | None = Field(
-        default=None, description="Column that says whether to act (MISP's to_ids)."
-    )
+    value: Columns = Field(default=[1], min_length=1, description="Column of the indicator; several give several rows.")
+    type: Column | None = Field(default=None, description="Column of the type word (ip, FileHash-SHA256, ...).")
+    record: Column | None = Field(default=None, description="Column of the record's id, where indicators repeat.")
+    confidence: Column | None = Field(default=None, description="Column of the confidence (0-100, or mapped words).")
+    actionable: Column | None = Field(default=None, description="Column that says whether to act (MISP's to_ids).")
     tlp: Column | None = Field(default=None, description="Column of the TLP.")
     direction: Column | None = Field(default=None, description="Column of the direction (inbound, outbound).")
     threat_types: Columns | None = Field(default=None, description="Column or columns of threat types.")
@@ -46,9 +36,7 @@ class CsvColumns(BaseModel):
     references: Columns | None = Field(default=None, description="Column or columns of references (URLs).")
     first_seen: Column | None = Field(default=None, description="Column of the time first seen.")
     last_seen: Column | None = Field(default=None, description="Column of the time last seen.")
-    valid_until: Column | None = Field(
-        default=None, description="Column of the time at which the indicator ends."
-    )
+    valid_until: Column | None = Field(default=None, description="Column of the time at which the indicator ends.")
 
 
 class CsvSettings(TextSettings):
@@ -56,9 +44,7 @@ class CsvSettings(TextSettings):
 
     columns: CsvColumns = Field(default_factory=CsvColumns, description="Which column holds what.")
     header: bool = Field(default=True, description="Whether the first record names the columns.")
-    names: list[str] = Field(
-        default_factory=list, description="Names of the columns of a file without a header."
-    )
+    names: list[str] = Field(default_factory=list, description="Names of the columns of a file without a header.")
     types_by_column: dict[Column, str] = Field(
         default_factory=dict, description="Type word for each value column, such as {3: md5, 4: sha256}."
     )
@@ -73,16 +59,12 @@ class CsvSettings(TextSettings):
         default='"',
         description="Quote character around cells (doubled inside them); null: quotes mean nothing.",
     )
-    comments: Prefixes = Field(
-        default=["#"], description="A line that begins with one of these is no record."
-    )
+    comments: Prefixes = Field(default=["#"], description="A line that begins with one of these is no record.")
     skip_rows: int = Field(default=0, ge=0, description="Lines to skip at the top, before the header.")
     split: Verbatim | None = Field(
         default=None, description="Separator inside the value's cell, which then gives several rows."
     )
-    trim: bool = Field(
-        default=True, description="Take white space (also no-break spaces) off both ends of cells."
-    )
+    trim: bool = Field(default=True, description="Take white space (also no-break spaces) off both ends of cells.")
     short_rows: Literal["drop", "keep"] = Field(
         default="drop",
         description="Rows that lack a mapped cell: drop (as bad-row), or keep if they hold the value.",

@@ -33,9 +33,7 @@ class DecodeSettings(BaseModel):
         default=None,
         description="Pattern (such as *.csv) that chooses one file of a zip archive with several.",
     )
-    max_unpacked: int = Field(
-        default=4 << 30, ge=1, description="Largest size of the unpacked body, in bytes."
-    )
+    max_unpacked: int = Field(default=4 << 30, ge=1, description="Largest size of the unpacked body, in bytes.")
     max_ratio: int = Field(
         default=250,
         ge=2,
@@ -102,9 +100,7 @@ def decode(
     return Decoded(path, warnings)
 
 
-def _unpack(
-    path: Path, dst_dir: Path, limits: Limits, member: str | None, *, feed: str, made: list[Path]
-) -> Path:
+def _unpack(path: Path, dst_dir: Path, limits: Limits, member: str | None, *, feed: str, made: list[Path]) -> Path:
     for _ in range(_LAYERS):
         kind = compression(path)
         if kind is None:
@@ -115,9 +111,7 @@ def _unpack(
                 out.write(block)
         path = target
     if compression(path) is not None:
-        raise FormatError(
-            "the body is packed more than twice", where=feed, fix="unpack it before it is fetched"
-        )
+        raise FormatError("the body is packed more than twice", where=feed, fix="unpack it before it is fetched")
     return path
 
 

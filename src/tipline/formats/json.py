@@ -136,20 +136,14 @@ def _rows(document: Any, settings: JsonSettings, ctx: Context) -> list[Any]:
             return document
         if getter(settings.fields["value"])(document) is not None and settings.fields["value"] != "@":
             return [document]
-        raise FormatError(
-            "the body is one object, not a list of rows", where=ctx.feed, fix=_where_rows_are(document)
-        )
+        raise FormatError("the body is one object, not a list of rows", where=ctx.feed, fix=_where_rows_are(document))
     try:
         search = getter(settings.rows) if is_plain(settings.rows) else jmespath.compile(settings.rows).search
         rows = search(document)
     except (JMESPathError, RecursionError) as error:
-        raise FormatError(
-            f"rows: {' '.join(str(error).split())}", where=ctx.feed, fix="correct `rows`"
-        ) from error
+        raise FormatError(f"rows: {' '.join(str(error).split())}", where=ctx.feed, fix="correct `rows`") from error
     if rows is None:
-        raise FormatError(
-            f"there is nothing at rows: {settings.rows}", where=ctx.feed, fix=_where_rows_are(document)
-        )
+        raise FormatError(f"there is nothing at rows: {settings.rows}", where=ctx.feed, fix=_where_rows_are(document))
     return rows if isinstance(rows, list) else [rows]
 
 
@@ -165,13 +159,9 @@ def _where_rows_are(document: Any) -> str:
 def _refusal(error: Exception, ctx: Context, line: int | None = None) -> FormatError:
     """What is wrong with the JSON, and where."""
     if isinstance(error, RecursionError):
-        return FormatError(
-            "the JSON is nested too deep", where=ctx.feed, fix="no feed needs this; look at the body"
-        )
+        return FormatError("the JSON is nested too deep", where=ctx.feed, fix="no feed needs this; look at the body")
     place = ""
     if isinstance(error, json.JSONDecodeError):
         place = f" at line {line or error.lineno}, column {error.colno}"
     reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    return FormatError(
-        f"{_NOT_JSON}{place}: {reason}", where=ctx.feed, fix="look at the body; is it another format?"
-    )
+    return FormatError(f"{_NOT_JSON}{place}: {reason}", where=ctx.feed, fix="look at the body; is it another format?")

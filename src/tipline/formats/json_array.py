@@ -96,9 +96,7 @@ def _element(text: _Text, ctx: Context) -> Any:
             if text.ended:
                 raise _refusal(error.msg, text, error.pos, ctx) from error
         except RecursionError as error:
-            raise FormatError(
-                "the JSON is nested too deep", where=ctx.feed, fix="look at the body"
-            ) from error
+            raise FormatError("the JSON is nested too deep", where=ctx.feed, fix="look at the body") from error
         except ValueError as error:
             raise _refusal(str(error), text, text.at, ctx) from error
         if len(text.text) - text.at > MAX_LINE_BYTES + BLOCK_BYTES:

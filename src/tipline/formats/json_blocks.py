@@ -32,12 +32,13 @@ class Block:
     rows: int
 
 
-def ndjson_blocks(stream: BinaryIO, size: int = BLOCK_BYTES) -> Iterator[Block | None]:
+def ndjson_blocks(stream: BinaryIO, size: int = BLOCK_BYTES, tail: bytearray | None = None) -> Iterator[Block | None]:
     """The elements of the array that is the rest of the stream.
 
     Args:
         stream: behind any byte-order mark.
         size: bytes read at once.
+        tail: takes what stands behind the array (of it the first 16 MiB); None: only space may.
 
     Yields:
         Blocks; None, and then no more, where the structure is not that of one array.
@@ -50,7 +51,11 @@ def ndjson_blocks(stream: BinaryIO, size: int = BLOCK_BYTES) -> Iterator[Block |
     while True:
         commas, end, text = _structure(data)
         if end is not None:
-            whole = data[end : end + 1] == b"]" and _only_space(data[end + 1 :], stream, size)
+            whole = data[end : end + 1] == b"]"
+            if tail is None:
+                whole = whole and _only_space(data[end + 1 :], stream, size)
+            else:
+                tail += data[end + 1 :] + stream.read(MAX_LINE_BYTES)
             yield Block(text[:end], len(commas) + 1) if whole else None
             return
         if len(commas):

@@ -103,9 +103,7 @@ def _text(value: Any) -> str | None:
 def _series(name: str, column: list[Any]) -> pl.Series:
     if name in LIST_ATTRIBUTES and any(isinstance(cell, list) for cell in column):
         lists = [cell if isinstance(cell, list) else None if cell is None else [cell] for cell in column]
-        texts = [
-            cell and [_clean(text) for item in cell if (text := _text(item)) is not None] for cell in lists
-        ]
+        texts = [cell and [_clean(text) for item in cell if (text := _text(item)) is not None] for cell in lists]
         return pl.Series(name, texts, dtype=pl.List(pl.String))
     return pl.Series(name, [_clean(_text(cell)) for cell in column], dtype=pl.String)
 
@@ -137,9 +135,7 @@ def schema(settings: JsonSettings) -> dict[str, Any] | None:
 
 
 def _dtype(node: Any) -> Any:
-    return (
-        pl.Struct({name: _dtype(child) for name, child in node.items()}) if isinstance(node, dict) else node
-    )
+    return pl.Struct({name: _dtype(child) for name, child in node.items()}) if isinstance(node, dict) else node
 
 
 def fast_frame(block: bytes, settings: JsonSettings, wanted: dict[str, Any]) -> pl.DataFrame | None:

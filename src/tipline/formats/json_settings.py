@@ -44,9 +44,7 @@ class JsonSettings(TextSettings):
         known = ("value", *ATTRIBUTES)
         for name, path in value.items():
             if name not in known:
-                raise ValueError(
-                    f"{name!r} is not a field; {nearest(name, known) or 'one of: ' + ', '.join(known)}"
-                )
+                raise ValueError(f"{name!r} is not a field; {nearest(name, known) or 'one of: ' + ', '.join(known)}")
             _compiles(path)
         if "value" not in value:
             raise ValueError("fields: value is missing")

@@ -180,9 +180,7 @@ def _hosts(lines: pl.DataFrame) -> pl.DataFrame:
         frame.filter(is_entry)
         .select(value=pl.col("words").list.slice(1))
         .explode("value")
-        .filter(
-            ~pl.col("value").str.to_lowercase().is_in(_LOCAL_NAMES) & ~pl.col("value").str.contains(_ADDRESS)
-        )
+        .filter(~pl.col("value").str.to_lowercase().is_in(_LOCAL_NAMES) & ~pl.col("value").str.contains(_ADDRESS))
         .with_columns(type=pl.lit("domain"))
     )
     bad = frame.filter(~is_entry).select(value=pl.col("line").str.slice(0, TEXT_LIMIT), drop=pl.lit(BAD_ROW))
@@ -190,9 +188,7 @@ def _hosts(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _matched(lines: pl.DataFrame, pattern: str) -> pl.DataFrame:
-    groups = lines.select("line", pl.col("line").str.extract_groups(pattern).alias("_groups")).unnest(
-        "_groups"
-    )
+    groups = lines.select("line", pl.col("line").str.extract_groups(pattern).alias("_groups")).unnest("_groups")
     names = [name for name in _groups(pattern) if not name.isdigit()]
     columns = [pl.col(name) for name in names if name in ("value", *ATTRIBUTES)]
     if "value" not in names:

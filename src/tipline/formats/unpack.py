@@ -123,9 +123,7 @@ def _zip(path: Path, member: str | None, feed: str) -> Iterator[bytes]:
     with zipfile.ZipFile(path) as archive:
         info = _chosen(archive, member, feed)
         if info.flag_bits & 1:
-            raise FormatError(
-                f"{info.filename} in the zip archive is encrypted", where=feed, fix="ask for a plain one"
-            )
+            raise FormatError(f"{info.filename} in the zip archive is encrypted", where=feed, fix="ask for a plain one")
         try:
             with archive.open(info) as stream:
                 while block := stream.read(BLOCK):
@@ -135,9 +133,7 @@ def _zip(path: Path, member: str | None, feed: str) -> Iterator[bytes]:
 
 
 def _chosen(archive: zipfile.ZipFile, member: str | None, feed: str) -> zipfile.ZipInfo:
-    files = [
-        info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")
-    ]
+    files = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
     wanted = [info for info in files if member is None or fnmatch.fnmatchcase(info.filename, member)]
     if len(wanted) == 1:
         return wanted[0]

@@ -29,25 +29,17 @@ class Credentials(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tenant_id: str = Field("", description="Directory (tenant) ID: a GUID or a domain.")
-    client_id: str = Field(
-        "", description="Application (client) ID; or that of a user-assigned managed identity."
-    )
-    client_secret: SecretStr | None = Field(
-        None, description="The secret's Value, as ${env:NAME} or ${file:PATH}."
-    )
+    client_id: str = Field("", description="Application (client) ID; or that of a user-assigned managed identity.")
+    client_secret: SecretStr | None = Field(None, description="The secret's Value, as ${env:NAME} or ${file:PATH}.")
     certificate_path: Path | None = Field(
         None, description="PEM or PKCS12 file with the certificate and its private key."
     )
     certificate_password: SecretStr | None = Field(None, description="Password of that file, if it has one.")
     managed_identity: bool = Field(default=False, description="Use the identity Azure gives to this machine.")
     workload_identity: bool = Field(default=False, description="Use the federated token given to this pod.")
-    token_file: Path | None = Field(
-        None, description="The federated token; default: AZURE_FEDERATED_TOKEN_FILE."
-    )
+    token_file: Path | None = Field(None, description="The federated token; default: AZURE_FEDERATED_TOKEN_FILE.")
     cloud: Cloud = Field("commercial", description="Which of Microsoft's clouds the tenant lives in.")
-    ca_file: Path | None = Field(
-        None, description="PEM file of the authorities to trust instead of the public ones."
-    )
+    ca_file: Path | None = Field(None, description="PEM file of the authorities to trust instead of the public ones.")
     secret_expires: date | None = Field(
         None, description="Day the secret or certificate ends; warned of 30, 7 and 1 days ahead."
     )
@@ -101,9 +93,7 @@ class Credentials(BaseModel):
         """Names of the settings without which nobody can sign in; empty when complete."""
         if self.managed_identity:
             return []
-        absent = (
-            [] if self.workload_identity else [n for n in ("tenant_id", "client_id") if not getattr(self, n)]
-        )
+        absent = [] if self.workload_identity else [n for n in ("tenant_id", "client_id") if not getattr(self, n)]
         if not any(getattr(self, kind) for kind in KINDS):
             absent.append("client_secret")
         return absent

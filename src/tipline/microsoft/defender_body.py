@@ -146,9 +146,7 @@ def _address(value: str) -> str | Refusal:
         return Refusal("not-one-address", f"{value} is a network: expand it to addresses first")
     address = network.network_address
     if not address.is_global or address.is_multicast:
-        return Refusal(
-            "internal-address", f"{address} is not on the Internet; Defender takes only external IPs"
-        )
+        return Refusal("internal-address", f"{address} is not on the Internet; Defender takes only external IPs")
     if isinstance(address, ipaddress.IPv6Address):
         return eight_segments(address)
     return str(address)

@@ -46,8 +46,7 @@ SIGN_IN_CODES: dict[int, Advice] = {
     ),
     7000222: Advice(
         "the client secret has expired",
-        f"make a new secret at {_SECRETS_PAGE}, put it into the settings, "
-        "and set secret_expires to be warned in time",
+        f"make a new secret at {_SECRETS_PAGE}, put it into the settings, and set secret_expires to be warned in time",
     ),
     7000218: Advice(
         "no client secret or certificate was sent",
@@ -98,9 +97,7 @@ OAUTH_ERRORS: dict[str, Advice] = {
     "invalid_client": Advice("the app's secret or certificate was refused", f"check it at {_SECRETS_PAGE}"),
     "unauthorized_client": Advice("the app may not sign in this way", "check client_id and tenant_id"),
     "invalid_scope": Advice("the scope is not valid", "leave the scope to the `cloud` setting"),
-    "invalid_resource": Advice(
-        "the service asked for does not exist in this tenant", "check `cloud` and the scope"
-    ),
+    "invalid_resource": Advice("the service asked for does not exist in this tenant", "check `cloud` and the scope"),
     "invalid_request": Advice("the sign-in request was refused", "check tenant_id and client_id"),
 }
 _CODE = re.compile(r"AADSTS(\d+)")
@@ -162,12 +159,9 @@ def defender_forbidden(held: Collection[str]) -> Advice:
         return Advice(
             f"Defender refused although the token has {_listed(held)}: an indicator may lie outside the "
             "device groups the app may reach, or the feature is switched off",
-            "check Defender portal > Settings > Endpoints > Advanced features, "
-            "and the device groups of the output",
+            "check Defender portal > Settings > Endpoints > Advanced features, and the device groups of the output",
         )
-    return Advice(
-        f"the app's token lacks the Defender role Ti.ReadWrite.All; it has {_listed(held)}", DEFENDER_GRANT
-    )
+    return Advice(f"the app's token lacks the Defender role Ti.ReadWrite.All; it has {_listed(held)}", DEFENDER_GRANT)
 
 
 def sentinel_forbidden(held: Collection[str]) -> Advice:

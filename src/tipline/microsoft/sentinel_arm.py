@@ -92,9 +92,7 @@ class ArmClient:
         Raises:
             FarSideError: refused or not reached.
         """
-        answer = self._api.call(
-            "GET", f"/indicators/{quote(name, safe='')}", "arm", params=self._version, accept={404}
-        )
+        answer = self._api.call("GET", f"/indicators/{quote(name, safe='')}", "arm", params=self._version, accept={404})
         if answer.status == 404:
             return None
         return answer.body if isinstance(answer.body, dict) else {}

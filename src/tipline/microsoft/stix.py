@@ -84,7 +84,7 @@ class StixIndicator:
         created: when this identifier was first sent.
         modified: must grow with every upload of a change.
         valid_from: from when it counts.
-        valid_until: until when; always given, since the rules never match without it.
+        valid_until: until when; Sentinel's rules never match without it. None leaves it out.
         name: shown in the portal.
         description: free text; empty leaves it out.
         confidence: 0 to 100.
@@ -100,7 +100,7 @@ class StixIndicator:
     created: datetime
     modified: datetime
     valid_from: datetime
-    valid_until: datetime
+    valid_until: datetime | None
     name: str = ""
     description: str = ""
     confidence: int | None = None
@@ -117,8 +117,10 @@ def indicator_object(indicator: StixIndicator) -> dict[str, Any]:
     `valid_until` is never moved: where it does not lie after `valid_from` (an indicator withdrawn before it
     began to count), `valid_from` is moved before it, since Sentinel refuses the object otherwise.
     """
-    until = _to_ms(indicator.valid_until)
-    start = min(_to_ms(indicator.valid_from), until - timedelta(milliseconds=1))
+    until = None if indicator.valid_until is None else _to_ms(indicator.valid_until)
+    start = _to_ms(indicator.valid_from)
+    if until is not None:
+        start = min(start, until - timedelta(milliseconds=1))
     created = _to_ms(indicator.created)
     content: dict[str, Any] = {
         "type": "indicator",
@@ -133,7 +135,7 @@ def indicator_object(indicator: StixIndicator) -> dict[str, Any]:
         "pattern_type": "stix",
         "pattern_version": "2.1",
         "valid_from": rfc3339(start),
-        "valid_until": rfc3339(until),
+        "valid_until": None if until is None else rfc3339(until),
         "revoked": indicator.revoked,
         "labels": sorted(_unique(indicator.labels)),
         "confidence": indicator.confidence,
@@ -155,7 +157,8 @@ def external_reference(url: str) -> dict[str, str]:
 
 def rfc3339(when: datetime) -> str:
     """A time as STIX writes it, to the millisecond; naive times are UTC."""
-    return _to_ms(when).strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
+    utc = when.astimezone(UTC).replace(tzinfo=None) if when.tzinfo else when
+    return utc.isoformat(timespec="milliseconds") + "Z"
 
 
 def _to_ms(when: datetime) -> datetime:

@@ -284,9 +284,7 @@ class Api:
         return ApiError(
             f"{self.service} cannot be reached: {text}",
             where=self._base,
-            fix="set ca_file to the authority that signs there"
-            if untrusted
-            else "check the network and the proxy",
+            fix="set ca_file to the authority that signs there" if untrusted else "check the network and the proxy",
             retryable=not untrusted,
         )
 

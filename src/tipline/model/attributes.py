@@ -55,9 +55,7 @@ def by_distinct(column: pl.Series, read: Callable[[pl.Series], pl.Series]) -> pl
     if 2 * len(distinct) > len(column):
         return read(column)
     table = pl.DataFrame({"x": distinct, "read": read(distinct)})
-    joined = pl.DataFrame({"x": column}).join(
-        table, on="x", how="left", nulls_equal=True, maintain_order="left"
-    )
+    joined = pl.DataFrame({"x": column}).join(table, on="x", how="left", nulls_equal=True, maintain_order="left")
     return joined["read"]
 
 

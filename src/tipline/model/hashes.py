@@ -86,11 +86,7 @@ def ssdeep(text: str, _policy: Policy) -> Verdict:
 def _bare_digest(kind: str, length: int) -> Rule:
     def rule(text: str, _policy: Policy) -> Verdict:
         digits = text.replace(":", "").replace(" ", "").lower()
-        return (
-            Verdict(kind, digits)
-            if len(digits) == length and _HEX.fullmatch(digits)
-            else refuse(kind, "bad-hash")
-        )
+        return Verdict(kind, digits) if len(digits) == length and _HEX.fullmatch(digits) else refuse(kind, "bad-hash")
 
     return rule
 

@@ -156,9 +156,7 @@ def plain_objection(hosts: pl.Series, policy: Policy, *, suffix_allowed: bool = 
     if not (suffix_allowed or policy.allow_public_suffixes):
         wild = pl.Series(_wildcard_suffixes(frame), dtype=pl.String).implode()
         host = pl.col("host")
-        reason = (
-            pl.when(host.is_in(suffixes) | host.is_in(wild)).then(pl.lit("public-suffix")).otherwise(reason)
-        )
+        reason = pl.when(host.is_in(suffixes) | host.is_in(wild)).then(pl.lit("public-suffix")).otherwise(reason)
     if not policy.allow_unknown_tld:
         known = pl.col("host").str.extract(r"([^.]+)\z").is_in(tlds)
         reason = pl.when(known).then(reason).otherwise(pl.lit("unknown-tld"))

@@ -63,10 +63,7 @@ def quads(parts: U64) -> U64:
 
 def spell_quads(values: U64) -> pl.Series:
     """Dotted quads of address numbers."""
-    octets = {
-        f"o{shift}": ((values >> np.uint64(shift)) & np.uint64(255)).astype(np.uint8)
-        for shift in (24, 16, 8, 0)
-    }
+    octets = {f"o{shift}": ((values >> np.uint64(shift)) & np.uint64(255)).astype(np.uint8) for shift in (24, 16, 8, 0)}
     return pl.DataFrame(octets).select(pl.concat_str(pl.all(), separator=".").alias("value"))["value"]
 
 
@@ -100,9 +97,7 @@ def refusals(first: U64, last: U64, policy: Policy) -> pl.Series:
         reason[touches_special(first, last)] = 1
     if not policy.allow_wide:
         reason[last - first >= np.uint64(1 << 24)] = 2
-    return pl.Series(reason).replace_strict(
-        {0: None, 1: "not-routable", 2: "too-wide"}, return_dtype=pl.String
-    )
+    return pl.Series(reason).replace_strict({0: None, 1: "not-routable", 2: "too-wide"}, return_dtype=pl.String)
 
 
 def _verdicts(frame: pl.DataFrame, value: pl.Series, first: U64, last: U64, policy: Policy) -> pl.DataFrame:
@@ -137,8 +132,6 @@ def normalise_addresses(frame: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Normaliser of ipv4, ipv6 and `ip`: the family follows from the text, whatever the source called it."""
     quad = pl.col("text").str.contains(IPV4)
     slash = pl.col("text").str.contains("/", literal=True)
-    kinds = frame.with_columns(
-        pl.when(~quad).then(2).otherwise(slash.cast(pl.Int8)).cast(pl.Int8).alias("shape")
-    )
+    kinds = frame.with_columns(pl.when(~quad).then(2).otherwise(slash.cast(pl.Int8)).cast(pl.Int8).alias("shape"))
     plain, networks, rest = (kinds.filter(pl.col("shape") == shape).drop("shape") for shape in range(3))
     return by_part([(plain, plain_ipv4), (networks, ipv4_networks), (rest, by_rule(address))], policy)

@@ -26,9 +26,7 @@ _UNSUPPORTED = "!unsupported-type"
 _DEFAULT = Policy()
 
 
-def _words(
-    raw: pl.DataFrame, policy: Policy, read: Callable[[str], str | None], other: str | None
-) -> pl.Expr:
+def _words(raw: pl.DataFrame, policy: Policy, read: Callable[[str], str | None], other: str | None) -> pl.Expr:
     """What `read` makes of the type words: `other` for words it does not know, null for none."""
     if policy.fixed_type is not None:
         return pl.lit(read(policy.fixed_type) or other, dtype=pl.String)
@@ -184,13 +182,9 @@ def _attributes(raw: pl.DataFrame, policy: Policy) -> dict[str, pl.Series]:
         "tags": lambda column: attributes.items(column, most),
         "references": lambda column: attributes.references(column, most),
         "description": lambda column: attributes.text(column, policy.max_description),
-        **dict.fromkeys(
-            TIME_COLUMNS, lambda column: times.parse(column, policy.time_format, policy.time_zone)
-        ),
+        **dict.fromkeys(TIME_COLUMNS, lambda column: times.parse(column, policy.time_format, policy.time_zone)),
     }
-    return {
-        name: attributes.by_distinct(raw[name], read) for name, read in readers.items() if name in raw.columns
-    }
+    return {name: attributes.by_distinct(raw[name], read) for name, read in readers.items() if name in raw.columns}
 
 
 def conform(raw: pl.DataFrame, policy: Policy = _DEFAULT) -> pl.DataFrame:
@@ -234,9 +228,7 @@ def conform(raw: pl.DataFrame, policy: Policy = _DEFAULT) -> pl.DataFrame:
 def unreadable_times(raw: pl.DataFrame, claims: pl.DataFrame) -> dict[str, int]:
     """How many rows of each time column held something that gave no time."""
     return {
-        name: times.unreadable(raw[name].cast(pl.String), claims[name])
-        for name in TIME_COLUMNS
-        if name in raw.columns
+        name: times.unreadable(raw[name].cast(pl.String), claims[name]) for name in TIME_COLUMNS if name in raw.columns
     }
 
 

@@ -39,5 +39,15 @@ DROP_REASONS: Mapping[str, str] = MappingProxyType(
         "bad-asn": "not an autonomous system number (1 to 4294967295)",
         "bad-cve": "not a CVE identifier (CVE-YYYY-NNNN)",
         "bad-text": "holds control characters",
+        "not-an-indicator": "says something about an indicator, as its type says (a text, a port, a size)",
+        "reference": "a link to a report, kept as a reference of the indicators beside it",
+        "deleted": "marked as deleted by its source",
+        "revoked": "revoked by its publisher",
+        "superseded": "an older version of an object that came with a newer one",
+        "bad-pattern": "not a STIX pattern",
+        "unsupported-pattern": "a rule in another language than STIX patterns (YARA, Sigma, Snort, ...)",
+        "composite-pattern": "part of a condition on several things; no value of it is bad by itself",
+        "negated-pattern": "a STIX pattern with a negation, which says what is not bad",
+        "wildcard-pattern": "a LIKE with wildcards, which many values match",
     }
 )

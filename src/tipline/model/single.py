@@ -31,7 +31,7 @@ _LONGEST = 250
 
 
 def judge_common(text: str, policy: Policy) -> Verdict | None:
-    """What `conform` would say of a text without a type; None where this cannot tell, or where it is refused."""
+    """What `conform` would say of a text without a type; None if this cannot tell, or it is refused."""
     if len(text) > min(_LONGEST, policy.max_value_length) or _DIRTY.search(text):
         return None
     for shape, rule in _COMMON:

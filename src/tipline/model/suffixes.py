@@ -89,9 +89,7 @@ def is_public_suffix(host: str, *, private: bool = False) -> bool:
 
 def public_suffix(host: str, *, private: bool = True) -> str:
     """Longest public suffix of the host; its last label if no rule matches."""
-    exceptions = suffix_list().icann.exceptions | (
-        suffix_list().private.exceptions if private else frozenset()
-    )
+    exceptions = suffix_list().icann.exceptions | (suffix_list().private.exceptions if private else frozenset())
     candidate = host
     while not is_public_suffix(candidate, private=private):
         shorter = candidate.partition(".")[2]

@@ -54,16 +54,12 @@ def _fields(text: pl.Expr, pattern: str, names: str) -> pl.Expr:
 def _assemble(frame: pl.DataFrame) -> pl.Series:
     """Wall-clock times of the String columns y, mo, d, h, mi, s, us; null where a part is out of range."""
     have = [
-        pl.col(name).cast(pl.Int64, strict=False).fill_null(0)
-        if name in frame.columns
-        else pl.lit(0).alias(name)
+        pl.col(name).cast(pl.Int64, strict=False).fill_null(0) if name in frame.columns else pl.lit(0).alias(name)
         for name in ("h", "mi", "s")
     ]
     micros = pl.col("us").str.pad_end(6, "0") if "us" in frame.columns else pl.lit("000000")
     clock = pl.col("h") * 3600 + pl.col("mi") * 60 + pl.col("s")
-    date = pl.concat_str(pl.col("y", "mo", "d").cast(pl.String), separator="-").str.to_date(
-        "%Y-%m-%d", strict=False
-    )
+    date = pl.concat_str(pl.col("y", "mo", "d").cast(pl.String), separator="-").str.to_date("%Y-%m-%d", strict=False)
     sane = (pl.col("h") < 25) & (pl.col("mi") < 60) & (pl.col("s") < 61)
     return (
         frame.with_columns(have)
@@ -112,9 +108,7 @@ def _american(texts: pl.Series, zone: str) -> pl.Series:
     hour = pl.col("h").cast(pl.Int64)
     half = pl.col("half").str.to_lowercase()
     twelve = (
-        pl.when((hour > 12) | (hour < 1))
-        .then(None)
-        .otherwise(hour % 12 + pl.when(half == "p").then(12).otherwise(0))
+        pl.when((hour > 12) | (hour < 1)).then(None).otherwise(hour % 12 + pl.when(half == "p").then(12).otherwise(0))
     )
     short = pl.col("y").str.len_bytes() == 2
     century = pl.when(pl.col("y").cast(pl.Int64) < 70).then(pl.lit("20")).otherwise(pl.lit("19"))
@@ -138,9 +132,7 @@ def _rfc(texts: pl.Series, zone: str) -> pl.Series:
 
 
 def _ctime(texts: pl.Series, zone: str) -> pl.Series:
-    frame = _named_month(_groups(texts, _CTIME, "mo d y h mi s y2")).with_columns(
-        pl.coalesce("y", "y2").alias("y")
-    )
+    frame = _named_month(_groups(texts, _CTIME, "mo d y h mi s y2")).with_columns(pl.coalesce("y", "y2").alias("y"))
     return _to_utc(_assemble(frame), None, zone)
 
 
@@ -162,11 +154,7 @@ def _number(texts: pl.Series, _zone: str) -> pl.Series:
 
 
 def _groups(texts: pl.Series, pattern: str, names: str) -> pl.DataFrame:
-    return (
-        pl.DataFrame({"text": texts})
-        .select(_fields(pl.col("text"), pattern, names).alias("parts"))
-        .unnest("parts")
-    )
+    return pl.DataFrame({"text": texts}).select(_fields(pl.col("text"), pattern, names).alias("parts")).unnest("parts")
 
 
 _SHAPES = (_ISO, _NUMBER, _COMPACT, _AMERICAN, _RFC, _CTIME)
@@ -208,11 +196,7 @@ def parse(texts: pl.Series, time_format: str | None = None, zone: str = "UTC") -
     Returns:
         Datetime("us") without zone, in UTC; null where empty or unreadable.
     """
-    clean = (
-        pl.DataFrame({"text": texts})
-        .select(pl.col("text").str.strip_chars(" \t\r\n\xa0\ufeff\"'"))
-        .to_series()
-    )
+    clean = pl.DataFrame({"text": texts}).select(pl.col("text").str.strip_chars(" \t\r\n\xa0\ufeff\"'")).to_series()
     times = _by_format(clean, time_format, zone) if time_format else _by_shape(clean, zone)
     return (
         pl.DataFrame({"time": times})

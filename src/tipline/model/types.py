@@ -367,11 +367,7 @@ def _squash(word: str) -> str:
 def _words() -> Mapping[str, str]:
     table: dict[str, str] = {}
     for row in _ROWS:
-        stix = (
-            (row.stix2, row.stix2.partition(":")[0])
-            if row.stix2 and row.stix2.endswith(":value")
-            else (row.stix2,)
-        )
+        stix = (row.stix2, row.stix2.partition(":")[0]) if row.stix2 and row.stix2.endswith(":value") else (row.stix2,)
         names = (row.name, row.minemeld, row.defender, *stix, *row.misp, *row.words)
         table.update({_squash(name): row.name for name in names if name})
     table.update(dict.fromkeys(map(_squash, _HASH_WORDS), "hash"))

@@ -148,15 +148,7 @@ def _common_parts(frame: pl.DataFrame) -> pl.DataFrame:
         | pl.col("text").str.ends_with("...")
     ).fill_null(value=False)
     name = hosts.is_plain_host(pl.col("host"))
-    shape = (
-        pl.when(odd)
-        .then(2)
-        .when(name)
-        .then(0)
-        .when(pl.col("host").str.contains(IPV4_ONLY))
-        .then(1)
-        .otherwise(2)
-    )
+    shape = pl.when(odd).then(2).when(name).then(0).when(pl.col("host").str.contains(IPV4_ONLY)).then(1).otherwise(2)
     return lower.with_columns(shape.alias("shape"))
 
 

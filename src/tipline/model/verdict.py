@@ -57,9 +57,7 @@ def complete(frame: pl.DataFrame, **constants: str | None) -> pl.DataFrame:
     """
     known = {**dict.fromkeys(VERDICT_SCHEMA.names()), **constants}
     lits = [
-        pl.lit(known[name], dtype=pl.String).alias(name)
-        for name in VERDICT_SCHEMA.names()
-        if name not in frame.columns
+        pl.lit(known[name], dtype=pl.String).alias(name) for name in VERDICT_SCHEMA.names() if name not in frame.columns
     ]
     return frame.with_columns(lits).select(VERDICT_SCHEMA.names())
 

@@ -55,6 +55,8 @@ class Output(Kind[OutputSettings]):
     reach: ClassVar[Reach] = "key"
     # Types it can carry; None: all.
     types: ClassVar[frozenset[str] | None] = None
+    # Whether what it publishes is also kept as objects in the order of their last change, to be paged through.
+    paged: ClassVar[bool] = False
 
     def shown(self) -> list[str]:
         """The view columns that the far side shows: only a change in one of these is a change."""

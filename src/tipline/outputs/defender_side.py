@@ -87,9 +87,7 @@ class DefenderSide(FarSide):
         identity = identity_of(body)
         due = None if own_end else expires - settings.lifetime / 3
         detail = {"foreign": True} if receipt and receipt.detail.get("foreign") else {}
-        return Parcel(
-            row.key, row.type, row.value, body, identity=identity, expires=expires, due=due, detail=detail
-        )
+        return Parcel(row.key, row.type, row.value, body, identity=identity, expires=expires, due=due, detail=detail)
 
     def _severity(self, confidence: int) -> Severity:
         levels = self.settings.severity
@@ -163,9 +161,7 @@ class DefenderSide(FarSide):
         """Delete by id, whoever made them (needs Ti.ReadWrite.All for others')."""
         done: list[Outcome] = []
         for start in range(0, len(items), DELETE_BATCH):
-            done += outcomes(
-                self.client.delete([item.far_id for item in items[start : start + DELETE_BATCH]])
-            )
+            done += outcomes(self.client.delete([item.far_id for item in items[start : start + DELETE_BATCH]]))
         return done
 
     def item(self, row: Mapping[str, Any]) -> FarItem:
@@ -248,9 +244,7 @@ def _ours(kind: str, value: str) -> tuple[str, str]:
 
 def _written(parcel: Parcel) -> str:
     if parcel.type == "ipv6":
-        return ":".join(
-            f"{int(part, 16):x}" for part in ipaddress.IPv6Address(parcel.value).exploded.split(":")
-        )
+        return ":".join(f"{int(part, 16):x}" for part in ipaddress.IPv6Address(parcel.value).exploded.split(":"))
     return parcel.value
 
 

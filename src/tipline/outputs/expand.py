@@ -46,8 +46,7 @@ def internal() -> str:
         kind = f"type = 'ipv{family}'"
         blocks = zip(*SPECIAL[family], strict=True)
         inside = " OR ".join(
-            f"(lo <= '{_hex(last + offset)}'::UUID AND up > '{_hex(first + offset)}'::UUID)"
-            for first, last in blocks
+            f"(lo <= '{_hex(last + offset)}'::UUID AND up > '{_hex(first + offset)}'::UUID)" for first, last in blocks
         )
         tests.append(f"({kind} AND ({inside}))")
     return f"coalesce({' OR '.join(tests)}, false)"

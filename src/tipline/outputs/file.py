@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path, PurePath
 from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tipline.kinds import Names, NodeSettings
 from tipline.outputs.base import Output, OutputSettings
+from tipline.outputs.render import SPECS
 from tipline.outputs.render.dialect import (
     FORMULAS_HELP,
     MAX_FIELDS,
+    OPTIONS,
     Dialect,
     Format,
     Formulas,
@@ -28,11 +30,18 @@ class FileSettings(OutputSettings):
         min_length=1,
         description="The file: a path inside the data directory, where folders are made, or an absolute one.",
     )
-    format: Format = Field(default="plain", description="plain (one value a line), csv or json.")
+    format: Format = Field(
+        default="plain",
+        description="The dialect: plain (one value a line), csv, json, or another of a list's.",
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict,
+        description="The dialect's own options, as in a list's address, such as {t: domain}.",
+    )
     fields: Names = Field(
         default_factory=list,
         max_length=MAX_FIELDS,
-        description="csv and json: the fields, as field or field|column; none: the format's usual ones.",
+        description="csv and json: the fields, as field or field|column; none: the usual ones.",
     )
     tr: bool = Field(default=False, description="Write address ranges as minimal CIDRs.")
     header: bool = Field(default=True, description="csv: whether the first line names the columns.")
@@ -40,9 +49,7 @@ class FileSettings(OutputSettings):
         default="escape",
         description=FORMULAS_HELP,
     )
-    mode: str = Field(
-        default="0644", pattern=r"^0?[0-7]{3}$", description="The file's permissions, octal, in quotes."
-    )
+    mode: str = Field(default="0644", pattern=r"^0?[0-7]{3}$", description="The file's permissions, octal, in quotes.")
 
     @field_validator("path")
     @classmethod
@@ -60,9 +67,18 @@ class FileSettings(OutputSettings):
             parse_field(text)
         return texts
 
+    @model_validator(mode="after")
+    def _options_fit_the_format(self) -> FileSettings:
+        known = OPTIONS.get(self.format, {})
+        for name in self.options:
+            if name not in known:
+                raise ValueError(f"{self.format} has no option {name!r}; it has: {', '.join(known) or 'none'}")
+        dialect(self.format, options=self.options.items())
+        return self
+
 
 class FileKind(Output):
-    """Writes indicators to a file: plain lines, CSV or JSON."""
+    """Writes indicators to a file, in any dialect that a list has."""
 
     kind: ClassVar[str] = "file"
     Settings: ClassVar[type[NodeSettings]] = FileSettings
@@ -76,16 +92,17 @@ tr: true
 
     def shown(self) -> list[str]:
         """The columns that the file's fields read."""
-        if self.settings.format == "json" and not self.settings.fields:
+        shows = SPECS[self.settings.format].shows
+        fields = self.dialect().fields
+        if shows is None and not fields:
             return super().shown()
-        fields = [] if self.settings.format == "plain" else [field for field, _ in self.dialect().fields]
-        return sorted({"type", "value", *columns(fields)})
+        return sorted({"type", "value", *(shows or ()), *columns([field for field, _ in fields])})
 
     def dialect(self) -> Dialect:
         """How the file is written."""
         s = self.settings
         fields = tuple(parse_field(text) for text in s.fields)
-        return dialect(s.format, fields, cidrs=s.tr, header=s.header, formulas=s.formulas)
+        return dialect(s.format, fields, cidrs=s.tr, header=s.header, formulas=s.formulas, options=s.options.items())
 
     def path(self, data: Path) -> Path:
         """Where the file is, given the data directory."""

@@ -42,12 +42,8 @@ class DefenderSettings(MicrosoftSettings):
         default="Informational",
         description="Severity of the alert, or least confidence -> severity: {0: Low, 75: High}.",
     )
-    generate_alert: bool = Field(
-        default=True, description="Whether a match raises an alert (Audit always does)."
-    )
-    title: str = Field(
-        default="tipline - {value}", description="Title of the alert; {value} {type} {sources} ..."
-    )
+    generate_alert: bool = Field(default=True, description="Whether a match raises an alert (Audit always does).")
+    title: str = Field(default="tipline - {value}", description="Title of the alert; {value} {type} {sources} ...")
     description: str = Field(
         default="{type} indicator from {sources}",
         description="Description; {value} {type} {sources} {confidence} ...",
@@ -56,9 +52,7 @@ class DefenderSettings(MicrosoftSettings):
     lifetime: Duration = Field(
         default=timedelta(days=30), description="When Defender forgets an indicator that is not refreshed."
     )
-    rbac_groups: list[str] = Field(
-        default_factory=list, description="Device groups it applies to; empty: all devices."
-    )
+    rbac_groups: list[str] = Field(default_factory=list, description="Device groups it applies to; empty: all devices.")
     capacity: int = Field(
         default=14_500,
         ge=0,
@@ -93,9 +87,7 @@ class DefenderSettings(MicrosoftSettings):
         for type_, action in self.action_by_type.items():
             kind = type_name(type_)
             if kind is None:
-                raise ValueError(
-                    f"action_by_type: Defender has no type {type_!r}; there are {', '.join(_TYPES)}"
-                )
+                raise ValueError(f"action_by_type: Defender has no type {type_!r}; there are {', '.join(_TYPES)}")
             if action not in ACTIONS[kind]:
                 raise ValueError(f"action_by_type: {type_} can be {', '.join(ACTIONS[kind])}, not {action}")
         return self
@@ -158,11 +150,7 @@ credentials:
         """Single addresses, and a reason for what Defender cannot hold."""
         cases = [
             f"WHEN type NOT IN ({_quoted(_TYPES)}) THEN 'unsupported-type: not in Defender: ' || type",
-            *(
-                []
-                if self.settings.md5
-                else ["WHEN type = 'md5' THEN 'md5-refused: Defender takes no MD5 hashes'"]
-            ),
+            *([] if self.settings.md5 else ["WHEN type = 'md5' THEN 'md5-refused: Defender takes no MD5 hashes'"]),
             *self._impossible_actions(),
             f"WHEN {internal()} THEN 'internal-address: Defender takes only addresses of the Internet'",
             f"WHEN length(value) > {MAX_VALUE} THEN 'too-long: Defender takes up to {MAX_VALUE} characters'",
@@ -174,9 +162,7 @@ credentials:
 
     def identity(self, type_: str, instance: str) -> str:  # noqa: ARG002 - the tenant is the namespace
         """Action and device groups: Defender tells indicators on one value apart by them."""
-        return identity_of(
-            {"action": self.settings.action_for(type_), "rbacGroupNames": self.settings.rbac_groups}
-        )
+        return identity_of({"action": self.settings.action_for(type_), "rbacGroupNames": self.settings.rbac_groups})
 
     def sent_settings(self) -> dict[str, Any]:
         """What every body is made of."""

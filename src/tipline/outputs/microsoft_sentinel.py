@@ -34,17 +34,13 @@ class SentinelSettings(MicrosoftSettings):
     """Settings of `microsoft-sentinel`."""
 
     workspace_id: str = Field(default="", description="Workspace ID (a GUID) of the Log Analytics workspace.")
-    subscription_id: str = Field(
-        default="", description="For reading back and tidying: the Azure subscription."
-    )
+    subscription_id: str = Field(default="", description="For reading back and tidying: the Azure subscription.")
     resource_group: str = Field(default="", description="For reading back and tidying: the resource group.")
     workspace_name: str = Field(default="", description="For reading back and tidying: the workspace's name.")
     source_system: str = Field(
         default="tipline", description="Name the indicators are kept under; changing it makes second copies."
     )
-    lifetime: Duration = Field(
-        default=timedelta(days=30), description="How long an indicator counts unless refreshed."
-    )
+    lifetime: Duration = Field(default=timedelta(days=30), description="How long an indicator counts unless refreshed.")
     refresh: Duration = Field(
         default=timedelta(days=10),
         description="It is refreshed when so much is left, spread over the half of it.",
@@ -59,17 +55,13 @@ class SentinelSettings(MicrosoftSettings):
         le=1024,
         description="Networks and ranges up to so many addresses are sent as addresses.",
     )
-    name: str = Field(
-        default="{value}", description="Name in the portal; {value} {type} {sources} {confidence} ..."
-    )
+    name: str = Field(default="{value}", description="Name in the portal; {value} {type} {sources} {confidence} ...")
     description: str = Field(default="{description}", description="Description; the same fields.")
     indicator_types: list[str] = Field(
         default_factory=lambda: ["malicious-activity"],
         description="STIX indicator_types where no threat type is known.",
     )
-    tidy: bool = Field(
-        default=False, description="Delete withdrawn indicators by Azure Resource Manager as well."
-    )
+    tidy: bool = Field(default=False, description="Delete withdrawn indicators by Azure Resource Manager as well.")
 
     _templates = field_validator("name", "description")(template)
 
@@ -143,9 +135,7 @@ credentials:
             else expanded(source, self.settings.expand)
         )
         known = ", ".join(f"'{name}'" for name in _TYPES)
-        unsupported = (
-            f"CASE WHEN type NOT IN ({known}) THEN 'unsupported-type: STIX has no pattern for ' || type END"
-        )
+        unsupported = f"CASE WHEN type NOT IN ({known}) THEN 'unsupported-type: STIX has no pattern for ' || type END"
         return f"SELECT {VIEW_COLUMNS}, coalesce(dropped, {unsupported}) AS dropped FROM ({rows})"
 
     def identity(self, type_: str, instance: str) -> str:  # noqa: ARG002 - the same for all types

@@ -67,9 +67,7 @@ class SentinelSide(FarSide):
         self._uploads: dict[str, SentinelClient] = {}
         self.arm: ArmClient | None = None
         if self.settings.managed:
-            place = Workspace(
-                self.settings.subscription_id, self.settings.resource_group, self.settings.workspace_name
-            )
+            place = Workspace(self.settings.subscription_id, self.settings.resource_group, self.settings.workspace_name)
             self.arm = ArmClient(ends, credentials, place, link)
 
     def pack(self, row: Row, receipt: Receipt | None, now: datetime) -> Parcel | Refused:
@@ -168,9 +166,7 @@ class SentinelSide(FarSide):
         """Upload with the end now; then delete the resources too, if the output tidies."""
         results = self.send(parcels)
         if self.settings.tidy and self.arm:
-            self._tidy(
-                self.arm, [parcel for parcel, result in zip(parcels, results, strict=True) if result.ok]
-            )
+            self._tidy(self.arm, [parcel for parcel, result in zip(parcels, results, strict=True) if result.ok])
         return results
 
     def listing(self, now: datetime) -> Iterator[FarItem] | None:

@@ -83,12 +83,9 @@ def _let(name: str, value: str, body: str) -> str:
 
 def _v6_text(high: str, low: str) -> str:
     """RFC 5952: groups without leading zeros, the first longest run of two or more zero groups as `::`."""
-    groups = ", ".join(
-        f"lower(to_hex(({half} >> {s}) & 65535))" for half in (high, low) for s in (48, 32, 16, 0)
-    )
+    groups = ", ".join(f"lower(to_hex(({half} >> {s}) & 65535))" for half in (high, low) for s in (48, 32, 16, 0))
     runs = " ".join(
-        f"WHEN contains(t, '{':0' * n}:') THEN regexp_replace(t, '{':0' * n}:', '::')"
-        for n in range(8, 1, -1)
+        f"WHEN contains(t, '{':0' * n}:') THEN regexp_replace(t, '{':0' * n}:', '::')" for n in range(8, 1, -1)
     )
     # The groups stand between single colons: those at the ends go, a `::` stays.
     ends = rf"regexp_replace(regexp_replace(CASE {runs} ELSE t END, '^:([^:])', '\1'), '([^:]):$', '\1')"
@@ -139,9 +136,7 @@ def to_cidrs(relation: str) -> str:
     Level k of a range [a, e) holds at most two blocks of 2^k addresses: on the left if ceil(a / 2^k) is odd,
     on the right if floor(e / 2^k) is odd, and only while the first is less than the second. One row a block.
     """
-    ranges = (
-        f"SELECT DISTINCT key, {number('lo')} AS a, {number('up')} AS e FROM {relation} WHERE {_IS_RANGE}"
-    )
+    ranges = f"SELECT DISTINCT key, {number('lo')} AS a, {number('up')} AS e FROM {relation} WHERE {_IS_RANGE}"
     # Four bits a hex digit: no level above the size of the range is tried.
     levels = f"SELECT *, unnest(range(0, 4 * length(to_hex(e - a))))::UHUGEINT AS k FROM ({ranges})"
     bounds = f"SELECT key, k, (a >> k) + ((a >> k) << k <> a)::UHUGEINT AS l, e >> k AS r FROM ({levels})"
@@ -161,4 +156,3 @@ _IS_RANGE = "type IN ('ipv4', 'ipv6') AND contains(value, '-')"
 
 def _uuid(number_sql: str) -> str:
     return f"lpad(to_hex({number_sql}), 32, '0')::UUID"
-

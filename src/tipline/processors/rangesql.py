@@ -36,8 +36,7 @@ MERGE: dict[str, str] = {
     "actionable": "bool_or(actionable)",
     "tlp": "max(tlp)",
     # count(DISTINCT) would say the same at fifty times the cost.
-    "direction": "CASE WHEN min(direction) = max(direction) AND count(direction) = count(*)"
-    " THEN min(direction) END",
+    "direction": "CASE WHEN min(direction) = max(direction) AND count(direction) = count(*) THEN min(direction) END",
     "threat_types": _union_of("threat_types"),
     "tags": _union_of("tags"),
     "description": _most_confident("description"),
@@ -134,9 +133,7 @@ def networks(relation: str) -> str:
 
     The one interval that is empty because its end saturates, the last IPv6 address, is left out.
     """
-    return (
-        f"SELECT {family()} AS family, lo, up, {entry()} AS entry FROM {relation} WHERE {IS_IP} AND lo < up"
-    )
+    return f"SELECT {family()} AS family, lo, up, {entry()} AS entry FROM {relation} WHERE {IS_IP} AND lo < up"
 
 
 def entry(alias: str = "") -> str:

@@ -35,9 +35,7 @@ def _fault(world: World, service: str, decision: Decision) -> Answer:
 
 def _nowhere(call: Call, methods: set[str]) -> Answer:
     if methods:
-        return Answer(
-            405, {"message": f"{call.method} is not allowed here."}, {"Allow": ", ".join(sorted(methods))}
-        )
+        return Answer(405, {"message": f"{call.method} is not allowed here."}, {"Allow": ", ".join(sorted(methods))})
     return Answer(404, {"error": {"code": "NotFound", "message": f"No such address: {call.path}"}})
 
 

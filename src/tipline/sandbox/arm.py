@@ -52,9 +52,7 @@ def _put(
     thing = to_stix(properties, stix_id, created, world.now)
     if wrong := problems(thing, world.behaviour):
         raise refuse(400, "BadRequest", wrong[0])
-    objects.store(
-        world, place, str(source), thing, method=_METHOD, actor=who.client_id, always=True, name=name
-    )
+    objects.store(world, place, str(source), thing, method=_METHOD, actor=who.client_id, always=True, name=name)
     row = objects.get(world, place, objects.composite(str(source), stix_id))
     if row is None:
         raise LookupError(stix_id)
@@ -77,9 +75,7 @@ def put(world: World, call: Call, at: Place, name: str) -> Answer:
     row = _existing(world, at[1], name)
     if row:
         created = json.loads(row["data"])["created"]
-        return Answer(
-            200, _put(world, at, call, row["source"], row["stix_id"], created=created, name=row["name"])
-        )
+        return Answer(200, _put(world, at, call, row["source"], row["stix_id"], created=created, name=row["name"]))
     source, stix_id = _named(name)
     return Answer(201, _put(world, at, call, source, stix_id, name=name))
 

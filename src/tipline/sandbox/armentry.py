@@ -52,12 +52,8 @@ def _enter(world: World, call: Call, operation: str, path: dict[str, str]) -> Pl
         answer.headers["WWW-Authenticate"] = f'Bearer authorization_uri="{call.base}/", error="invalid_token"'
         raise RefusalError(answer)
     if "api-version" not in call.query:
-        raise refuse(
-            400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required."
-        )
-    where = (
-        "lower(subscription_id) = lower(?) AND lower(resource_group) = lower(?) AND lower(name) = lower(?)"
-    )
+        raise refuse(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required.")
+    where = "lower(subscription_id) = lower(?) AND lower(resource_group) = lower(?) AND lower(name) = lower(?)"
     values = (path["subscription"], path["group"], path["workspace"])
     place = find_workspace(world, who.tenant_id, where, values)
     if not place:
@@ -76,9 +72,7 @@ def handler(operation: str, work: Callable[..., Answer]) -> Callable[..., Answer
 
     def handle(world: World, call: Call, **path: str) -> Answer:
         place = _enter(world, call, operation, path)
-        rest = {
-            name: value for name, value in path.items() if name not in ("subscription", "group", "workspace")
-        }
+        rest = {name: value for name, value in path.items() if name not in ("subscription", "group", "workspace")}
         return work(world, call, place, **rest)
 
     return handle

@@ -31,8 +31,7 @@ def _rows(
     world: World, place: Workspace, condition: str = "1", params: tuple[Any, ...] = (), order: str = "rowid"
 ) -> list[sqlite3.Row]:
     rows: list[sqlite3.Row] = world.store.db.execute(
-        f"SELECT * FROM sentinel_objects WHERE workspace_id = ? AND NOT deleted AND ({condition}) "
-        f"ORDER BY {order}",
+        f"SELECT * FROM sentinel_objects WHERE workspace_id = ? AND NOT deleted AND ({condition}) ORDER BY {order}",
         (place.workspace_id, *params),
     ).fetchall()
     return rows
@@ -105,9 +104,7 @@ def query_indicators(world: World, call: Call, at: Place) -> Answer:
         order = str(each.get("sortOrder", "")).lower()
         if order in ("ascending", "descending"):
             key = str(each.get("itemKey", ""))
-            listed.sort(
-                key=lambda one: sort_key(one["properties"].get(key, "")), reverse=order == "descending"
-            )
+            listed.sort(key=lambda one: sort_key(one["properties"].get(key, "")), reverse=order == "descending")
     return _page(call, listed, start, _size(body.get("pageSize"), world.limits.arm_page), body)
 
 
@@ -119,9 +116,7 @@ def _matching(world: World, place: Workspace, condition: Any) -> list[sqlite3.Ro
     ids = wanted_ids(condition)
     if ids:
         marks = ",".join("?" * len(ids))
-        rows = _rows(
-            world, place, f"stix_id IN ({marks}) OR id IN ({marks}) OR name IN ({marks})", (*ids, *ids, *ids)
-        )
+        rows = _rows(world, place, f"stix_id IN ({marks}) OR id IN ({marks}) OR name IN ({marks})", (*ids, *ids, *ids))
     else:
         rows = _rows(world, place)
     return [row for row in rows if passes(row)]

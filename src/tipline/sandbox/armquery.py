@@ -121,11 +121,7 @@ def _clause(clause: Any) -> Predicate:
 def wanted_ids(condition: Any) -> list[str]:
     """Ids that an And-condition demands, so that the look-up can use an index."""
     listed = condition.get("clauses") or [] if isinstance(condition, dict) else []
-    if (
-        isinstance(condition, dict)
-        and str(condition.get("conditionConnective")).lower() == "or"
-        and len(listed) > 1
-    ):
+    if isinstance(condition, dict) and str(condition.get("conditionConnective")).lower() == "or" and len(listed) > 1:
         return []
     for each in listed if isinstance(listed, list) else []:
         if isinstance(each, dict) and each.get("field") == "id" and each.get("operator") == "Equals":

@@ -96,9 +96,7 @@ def object_properties(row: sqlite3.Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def resource(
-    place: Workspace, row: sqlite3.Row, properties: dict[str, Any], kind: str = "indicator"
-) -> dict[str, Any]:
+def resource(place: Workspace, row: sqlite3.Row, properties: dict[str, Any], kind: str = "indicator") -> dict[str, Any]:
     """An ARM resource."""
     provider = "Microsoft.SecurityInsights/threatIntelligence"
     workspace = (

@@ -40,15 +40,9 @@ class Behaviour:
     # sign-in
     token_version: str = _switch("documented", "S1: both accepted", "version of the tokens", "1.0", "2.0")
     ext_expires_in: str = _switch("documented", "D13", "ext_expires_in in token answers", "same", "zero")
-    no_consent: str = _switch(
-        "guess", "E1", "an app without admin consent", "token-without-roles", "AADSTS65001"
-    )
-    invalid_client_status: str = _switch(
-        "guess", "OAuth practice", "HTTP status of invalid_client", "401", "400"
-    )
-    rbac_delay_seconds: float = _number(
-        "documented", "O1 README", "seconds until a workspace role works", 0.0
-    )
+    no_consent: str = _switch("guess", "E1", "an app without admin consent", "token-without-roles", "AADSTS65001")
+    invalid_client_status: str = _switch("guess", "OAuth practice", "HTTP status of invalid_client", "401", "400")
+    rbac_delay_seconds: float = _number("documented", "O1 README", "seconds until a workspace role works", 0.0)
     # Defender
     quota_import: str = _switch("guess", "none", "import beyond the capacity", "per-item", "whole-call")
     quota_code: str = field(
@@ -63,9 +57,7 @@ class Behaviour:
         "guess", "D5 is silent", "BatchDelete with an unknown id", "nothing-deleted", "others-deleted"
     )
     import_empty: str = _switch("guess", "O1 accepts both", "an import without items", "accepted", "refused")
-    import_failed_id: str = _switch(
-        "guess", "D2 is silent", "id of a failed item", "null", "empty", "omitted"
-    )
+    import_failed_id: str = _switch("guess", "D2 is silent", "id of a failed item", "null", "empty", "omitted")
     failure_reason: str = _switch("guess", "D2", "shape of failureReason", "text", "code-and-text")
     field_case: str = _switch(
         "documented", "D7: names are case-sensitive", "code for a name in the wrong case",
@@ -77,15 +69,9 @@ class Behaviour:
     md5: str = _switch("guess", "D1 accepts, O1 refuses", "FileMd5", "refused", "accepted")
     ipv6: str = _switch("documented", "D8", "IPv6 spelling", "eight-segments", "any")
     past_expiry: str = _switch("guess", "none", "expirationTime in the past", "refused", "accepted")
-    audit_without_alert: str = _switch(
-        "documented", "D1", "Audit without generateAlert", "refused", "accepted"
-    )
-    foreign_upsert: str = _switch(
-        "guess", "X1", "same key made by somebody else", "updates", "refused", "duplicates"
-    )
-    foreign_delete: str = _switch(
-        "guess", "D3", "Ti.ReadWrite deletes another's indicator", "not-found", "forbidden"
-    )
+    audit_without_alert: str = _switch("documented", "D1", "Audit without generateAlert", "refused", "accepted")
+    foreign_upsert: str = _switch("guess", "X1", "same key made by somebody else", "updates", "refused", "duplicates")
+    foreign_delete: str = _switch("guess", "D3", "Ti.ReadWrite deletes another's indicator", "not-found", "forbidden")
     url_scheme: str = _switch("guess", "none", "a Url without http:// or https://", "required", "optional")
     unicode_domains: str = _switch("guess", "none", "domains beyond ASCII", "refused", "accepted")
     defender_refusal_body: str = _switch("documented", "D7", "body of Defender's 401", "error", "empty")
@@ -107,9 +93,7 @@ class Behaviour:
         "guess", "S1 is silent", "body of Sentinel's 401, 403, 404", "gateway", "arm", "empty"
     )
     row_delay_seconds: float = _number("observed", "S3", "seconds until a row is visible in the tables", 0.0)
-    republish_days: float = _number(
-        "documented", "S4: 7 (was 12); 0 = off", "days between re-publications", 7.0
-    )
+    republish_days: float = _number("documented", "S4: 7 (was 12); 0 = off", "days between re-publications", 7.0)
     republish_legacy: str = _switch(
         "guess", "none", "re-publication in ThreatIntelligenceIndicator", "excluded", "included"
     )
@@ -117,9 +101,7 @@ class Behaviour:
         "documented", "S4: to stop 2025-07-31", "ThreatIntelligenceIndicator", "filled", "stopped"
     )
     # ARM
-    arm_delete_missing: str = _switch(
-        "documented", "R1: 200 or 204", "DELETE of what is not there", "204", "404"
-    )
+    arm_delete_missing: str = _switch("documented", "R1: 200 or 204", "DELETE of what is not there", "204", "404")
     arm_create_status: str = _switch("documented", "R1: 200 or 201", "createIndicator", "201", "200")
 
     def __post_init__(self) -> None:
@@ -132,12 +114,8 @@ class Behaviour:
             raise ConfigError(f"no behaviour {name!r}", where="sandbox", fix=f"one of {', '.join(known)}")
         value, options = getattr(self, name), known[name].metadata["options"]
         if options and value not in options:
-            raise ConfigError(
-                f"{name}: no option {value!r}", where="sandbox", fix=f"one of {', '.join(options)}"
-            )
-        if isinstance(known[name].default, float) and (
-            isinstance(value, bool) or not isinstance(value, int | float)
-        ):
+            raise ConfigError(f"{name}: no option {value!r}", where="sandbox", fix=f"one of {', '.join(options)}")
+        if isinstance(known[name].default, float) and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ConfigError(f"{name}: {value!r} is not a number", where="sandbox", fix="give a number")
 
     def change(self, **values: Any) -> None:
@@ -170,9 +148,7 @@ FIXED: tuple[Fixed, ...] = (
     Fixed("import_items", "documented", "D2", "one result an item, in the order of the request"),
     Fixed("capacity", "documented", "D8", "15,000 active indicators a tenant"),
     Fixed("required_fields", "documented", "D7", "MissingRequiredParameter"),
-    Fixed(
-        "invalid_values", "documented", "D7, D8, D9", "Invalid* codes; internal IPs, CIDR, wildcards refused"
-    ),
+    Fixed("invalid_values", "documented", "D7, D8, D9", "Invalid* codes; internal IPs, CIDR, wildcards refused"),
     Fixed("length_limits", "guess", "O1, G1", "value 800, title 4000, description 100 characters (Limits)"),
     Fixed("upsert_key", "observed", "X1", "type, value, action and device groups; application is frozen"),
     Fixed("ids", "observed", "X1", "increasing decimal strings, never used again"),
@@ -188,9 +164,7 @@ FIXED: tuple[Fixed, ...] = (
     Fixed("upload_404", "documented", "S1", "unknown workspace"),
     Fixed("stix_checks", "documented", "S1", "required properties, valid_until, confidence"),
     Fixed("idempotent", "documented", "R1, S4", "one object per (sourcesystem, id); one row set a change"),
-    Fixed(
-        "pattern_rows", "documented", "S4", "one row a comparison; unparsable: one with empty key and value"
-    ),
+    Fixed("pattern_rows", "documented", "S4", "one row a comparison; unparsable: one with empty key and value"),
     Fixed("in_rows", "guess", "none", "x IN (a, b) gives a row for each value; other operators none"),
     Fixed("is_active", "guess", "S1, inference", "not revoked, not deleted, before valid_until"),
     Fixed("republish", "documented", "S4", "rows with SourceSystem LogARepublisher"),

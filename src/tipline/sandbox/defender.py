@@ -48,9 +48,7 @@ def error(code: str, message: str, headers: dict[str, str] | None = None) -> Ans
 
 def throttled(seconds: int) -> Answer:
     """429 with Retry-After."""
-    return error(
-        "TooManyRequests", f"Too many requests. Retry after {seconds} seconds.", {"Retry-After": str(seconds)}
-    )
+    return error("TooManyRequests", f"Too many requests. Retry after {seconds} seconds.", {"Retry-After": str(seconds)})
 
 
 def broken() -> Answer:
@@ -163,9 +161,7 @@ def list_(world: World, call: Call) -> Answer:
     """Active indicators the app may see, in the order of their ids."""
     who = _enter(world, call, "defender.list")
     purge(world)
-    if unknown := [
-        name for name in call.query if name.startswith("$") and name not in ("$filter", "$top", "$skip")
-    ]:
+    if unknown := [name for name in call.query if name.startswith("$") and name not in ("$filter", "$top", "$skip")]:
         raise _refuse("ODataError", f"The query parameter '{unknown[0]}' is not supported.")
     top, skip = _number(call, "$top", world.limits.list_max), _number(call, "$skip", None)
     sql, params = "tenant_id = ?", [who.tenant_id]
@@ -258,9 +254,7 @@ def batch_delete(world: World, call: Call) -> Answer:
     found = [row["id"] for row in rows if row]
     whole = len(found) == len(rows)
     if whole or world.behaviour.batch_delete_404 == "others-deleted":
-        world.store.db.executemany(
-            "DELETE FROM defender_indicators WHERE id = ?", [(each,) for each in found]
-        )
+        world.store.db.executemany("DELETE FROM defender_indicators WHERE id = ?", [(each,) for each in found])
     return Answer(204) if whole else error("ResourceNotFound", "One or more indicators were not found.")
 
 

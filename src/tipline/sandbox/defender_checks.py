@@ -118,9 +118,7 @@ def _enums(item: dict[str, Any], behaviour: Behaviour) -> None:
     if item["indicatorType"] not in _TYPES:
         raise ProblemError("InvalidInput", f"Invalid indicatorType '{item['indicatorType']}'.")
     if item["indicatorType"] == "FileMd5" and behaviour.md5 == "refused":
-        raise ProblemError(
-            "InvalidInput", "Indicators of type FileMd5 are not supported for create requests."
-        )
+        raise ProblemError("InvalidInput", "Indicators of type FileMd5 are not supported for create requests.")
     if item.get("severity", "Low") not in _SEVERITIES:
         raise ProblemError("InvalidInput", f"Invalid severity '{item['severity']}'.")
     action = item["action"]
@@ -162,9 +160,7 @@ def _address(value: str, behaviour: Behaviour) -> None:
         if address.ipv4_mapped:
             address = address.ipv4_mapped
     if any(_inside(address, network) for network in _INTERNAL):
-        raise ProblemError(
-            "InvalidIpAddress", f"IP address '{value}' is internal; only external IPs can be added."
-        )
+        raise ProblemError("InvalidIpAddress", f"IP address '{value}' is internal; only external IPs can be added.")
 
 
 def _inside(address: IPv4Address | IPv6Address, network: IPv4Network | IPv6Network) -> bool:
@@ -229,11 +225,7 @@ def _expiry(value: Any, behaviour: Behaviour, now: datetime) -> str:
 
 
 def _alert(item: dict[str, Any], behaviour: Behaviour) -> None:
-    if (
-        item["action"] == "Audit"
-        and not item.get("generateAlert")
-        and behaviour.audit_without_alert == "refused"
-    ):
+    if item["action"] == "Audit" and not item.get("generateAlert") and behaviour.audit_without_alert == "refused":
         raise ProblemError("InvalidInput", "generateAlert must be true for action Audit.")
     if item.get("educateUrl") and (item["action"] not in ("Block", "Warn") or item["indicatorType"] != "Url"):
         raise ProblemError("InvalidInput", "educateUrl is only supported for Block and Warn of type Url.")

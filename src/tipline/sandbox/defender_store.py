@@ -30,9 +30,7 @@ def purge(world: World) -> None:
 def active(world: World, tenant: str) -> int:
     """Slots in use."""
     purge(world)
-    row = world.store.db.execute(
-        "SELECT count(*) FROM defender_indicators WHERE tenant_id = ?", (tenant,)
-    ).fetchone()
+    row = world.store.db.execute("SELECT count(*) FROM defender_indicators WHERE tenant_id = ?", (tenant,)).fetchone()
     return int(row[0])
 
 
@@ -60,9 +58,7 @@ def put(world: World, author: Author, item: dict[str, Any], room: int) -> tuple[
     ).fetchall()
     own = [row for row in rows if row["created_by"] == author.by]
     if rows and not own and world.behaviour.foreign_upsert == "refused":
-        raise ProblemError(
-            "InvalidInput", "An indicator with this value and action was made by another author."
-        )
+        raise ProblemError("InvalidInput", "An indicator with this value and action was made by another author.")
     if own or (rows and world.behaviour.foreign_upsert == "updates"):
         return _update(world, author, item, (own or rows)[0]), False
     if room <= 0:

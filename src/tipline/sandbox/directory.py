@@ -157,6 +157,4 @@ class Directory:
     def withdraw(self, client_id: str, workspace_id: str) -> None:
         """Take that role away."""
         with self._world.store.transaction() as db:
-            db.execute(
-                "DELETE FROM grants WHERE workspace_id = ? AND client_id = ?", (workspace_id, client_id)
-            )
+            db.execute("DELETE FROM grants WHERE workspace_id = ? AND client_id = ?", (workspace_id, client_id))

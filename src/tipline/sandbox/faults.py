@@ -105,9 +105,7 @@ class Decision:
 def _plan(values: dict[str, Any]) -> Plan:
     known = {each.name for each in fields(Plan) if not each.name.startswith("_")}
     if wrong := sorted(set(values) - known):
-        raise ConfigError(
-            f"no fault {', '.join(wrong)}", where="sandbox", fix=f"one of {', '.join(sorted(known))}"
-        )
+        raise ConfigError(f"no fault {', '.join(wrong)}", where="sandbox", fix=f"one of {', '.join(sorted(known))}")
     return Plan(**values)
 
 

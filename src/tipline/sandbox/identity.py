@@ -38,15 +38,11 @@ def digest(secret: str, salt: bytes) -> bytes:
     return hashlib.scrypt(secret.encode(), salt=salt, n=2**10, r=8, p=1)
 
 
-def store_secret(
-    db: sqlite3.Connection, tenant: str, client: str, secret: str, expires: datetime | None
-) -> None:
+def store_secret(db: sqlite3.Connection, tenant: str, client: str, secret: str, expires: datetime | None) -> None:
     """Register one more secret of an app."""
     salt = secrets.token_bytes(16)
     end = stamp(expires) if expires else None
-    db.execute(
-        "INSERT INTO secrets VALUES (?, ?, ?, ?, ?)", (tenant, client, salt, digest(secret, salt), end)
-    )
+    db.execute("INSERT INTO secrets VALUES (?, ?, ?, ?, ?)", (tenant, client, salt, digest(secret, salt), end))
 
 
 def public_pem(material: str | bytes) -> str:

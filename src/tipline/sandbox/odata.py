@@ -53,12 +53,8 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, at)
         if not match or match.lastgroup is None:
             if text[at:].lstrip().startswith("'"):
-                raise ODataError(
-                    f"There is an unterminated string literal at position {len(text)} in '{text}'."
-                )
-            raise ODataError(
-                f"Syntax error: character '{text[at:].lstrip()[0]}' is not valid at position {at}."
-            )
+                raise ODataError(f"There is an unterminated string literal at position {len(text)} in '{text}'.")
+            raise ODataError(f"Syntax error: character '{text[at:].lstrip()[0]}' is not valid at position {at}.")
         found.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
         at = match.end()
     return found
@@ -85,11 +81,7 @@ class _Compiler:
         return self.tokens[self.at - 1]
 
     def take(self, text: str) -> bool:
-        if (
-            self.at < len(self.tokens)
-            and self.tokens[self.at].text == text
-            and self.tokens[self.at].kind != "text"
-        ):
+        if self.at < len(self.tokens) and self.tokens[self.at].text == text and self.tokens[self.at].kind != "text":
             self.at += 1
             return True
         return False

@@ -95,26 +95,18 @@ def _body(world: World, call: Call, name: str) -> tuple[str, list[Any]]:
         raise _refuse(world, 400, "The request body is not a JSON object.")
     source, things = body.get("sourcesystem"), body.get(name)
     if not isinstance(source, str) or not source.strip():
-        raise _refuse(
-            world, 400, "Error for Property=sourcesystem: Required property is missing. Actual value: NULL."
-        )
+        raise _refuse(world, 400, "Error for Property=sourcesystem: Required property is missing. Actual value: NULL.")
     if source.strip().lower() == _RESERVED and world.behaviour.restricted_source == "refused":
         raise _refuse(world, 400, f"Error for Property=sourcesystem: The value '{source}' is restricted.")
     if not isinstance(things, list):
-        raise _refuse(
-            world, 400, f"Error for Property={name}: Required property is missing. Actual value: NULL."
-        )
+        raise _refuse(world, 400, f"Error for Property={name}: Required property is missing. Actual value: NULL.")
     if len(things) > world.limits.upload_max:
         status = int(world.behaviour.too_many_objects)
-        raise _refuse(
-            world, status, f"At most {world.limits.upload_max} objects are allowed. Received: {len(things)}."
-        )
+        raise _refuse(world, status, f"At most {world.limits.upload_max} objects are allowed. Received: {len(things)}.")
     return source, things
 
 
-def _take(
-    world: World, who: Who, place: Workspace, source: str, things: list[Any], *, only: str = ""
-) -> Answer:
+def _take(world: World, who: Who, place: Workspace, source: str, things: list[Any], *, only: str = "") -> Answer:
     errors, accepted = [], 0
     for index, thing in enumerate(things):
         found = problems(thing, world.behaviour)
@@ -158,15 +150,9 @@ def upload_v1(world: World, call: Call, workspace: str) -> Answer:
 
 
 ROUTES: list[Route] = [
-    route(
-        "sentinel.upload", "POST", "/workspaces/{workspace}/threat-intelligence-stix-objects:upload", upload
-    ),
+    route("sentinel.upload", "POST", "/workspaces/{workspace}/threat-intelligence-stix-objects:upload", upload),
     # Microsoft's template for the government cloud spells the path without the first hyphen.
-    route(
-        "sentinel.upload", "POST", "/workspaces/{workspace}/threatintelligence-stix-objects:upload", upload
-    ),
-    route(
-        "sentinel.upload-v2", "POST", "/workspaces/{workspace}/threatintelligenceindicators:upload", upload_v2
-    ),
+    route("sentinel.upload", "POST", "/workspaces/{workspace}/threatintelligence-stix-objects:upload", upload),
+    route("sentinel.upload-v2", "POST", "/workspaces/{workspace}/threatintelligenceindicators:upload", upload_v2),
     route("sentinel.upload-v1", "POST", "/{workspace}/threatintelligence:upload-indicators", upload_v1),
 ]

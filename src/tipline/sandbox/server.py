@@ -210,9 +210,7 @@ class Sandbox:
         end = time.monotonic() + _START_SECONDS
         while not server.started:
             if not thread.is_alive() or time.monotonic() > end:
-                raise TiplineError(
-                    "the sandbox did not come up", where=f"{HOST}:{self.port}", fix="see the log"
-                )
+                raise TiplineError("the sandbox did not come up", where=f"{HOST}:{self.port}", fix="see the log")
             time.sleep(0.005)
 
     def stop(self) -> None:
@@ -239,9 +237,7 @@ class Sandbox:
             TiplineError: it does not run.
         """
         if not self._world:
-            raise TiplineError(
-                "the sandbox does not run", where="sandbox", fix="call start() or use it in a with"
-            )
+            raise TiplineError("the sandbox does not run", where="sandbox", fix="call start() or use it in a with")
         return self._world
 
     @property
@@ -370,9 +366,7 @@ class Sandbox:
             return summary(self.world, contents=contents)
 
 
-def serve(
-    path: Path | None = None, port: int = 8443, *, say: Callable[[str], None] = print, **settings: Any
-) -> None:
+def serve(path: Path | None = None, port: int = 8443, *, say: Callable[[str], None] = print, **settings: Any) -> None:
     """Run a sandbox in the foreground until SIGTERM or Ctrl-C; prints where it is.
 
     Args:

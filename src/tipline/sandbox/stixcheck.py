@@ -39,11 +39,7 @@ def problems(thing: Any, behaviour: Behaviour) -> list[str]:
     needed = (*_COMMON, *_NEEDS.get(kind if isinstance(kind, str) else "", ()))
     found = [_error(name, "Required property is missing", None) for name in needed if thing.get(name) is None]
     found += _kind(thing, behaviour)
-    found += [
-        _error(n, "String expected", thing[n])
-        for n in _STRINGS
-        if not isinstance(thing.get(n, ""), str | None)
-    ]
+    found += [_error(n, "String expected", thing[n]) for n in _STRINGS if not isinstance(thing.get(n, ""), str | None)]
     found += [_error(n, "Timestamp expected", thing[n]) for n in _TIMES if _bad_time(thing.get(n))]
     found += [_error(n, "List of strings expected", thing[n]) for n in _LISTS if _bad_list(thing.get(n))]
     return found + _values(thing)
@@ -52,11 +48,7 @@ def problems(thing: Any, behaviour: Behaviour) -> list[str]:
 def _kind(thing: dict[str, Any], behaviour: Behaviour) -> list[str]:
     kind, name = thing.get("type"), thing.get("id")
     found = []
-    if (
-        kind is not None
-        and kind not in TYPES
-        and (behaviour.other_types == "refused" or not isinstance(kind, str))
-    ):
+    if kind is not None and kind not in TYPES and (behaviour.other_types == "refused" or not isinstance(kind, str)):
         found.append(_error("type", f"Type must be one of {', '.join(TYPES)}", kind))
     if name is not None:
         match = _ID.fullmatch(name) if isinstance(name, str) else None
@@ -70,9 +62,7 @@ def _bad_time(value: Any) -> bool:
 
 
 def _bad_list(value: Any) -> bool:
-    return value is not None and not (
-        isinstance(value, list) and all(isinstance(each, str) for each in value)
-    )
+    return value is not None and not (isinstance(value, list) and all(isinstance(each, str) for each in value))
 
 
 def _values(thing: dict[str, Any]) -> list[str]:

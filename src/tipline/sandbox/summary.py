@@ -37,9 +37,7 @@ def _defender(world: World, *, contents: bool) -> dict[str, Any]:
 
 def _sentinel(world: World, *, contents: bool) -> dict[str, Any]:
     now = stamp(world.now)
-    rows = world.store.db.execute(
-        "SELECT * FROM sentinel_objects WHERE NOT deleted ORDER BY rowid"
-    ).fetchall()
+    rows = world.store.db.execute("SELECT * FROM sentinel_objects WHERE NOT deleted ORDER BY rowid").fetchall()
     active = [not row["revoked"] and (row["valid_until"] is None or row["valid_until"] > now) for row in rows]
     appended = world.store.db.execute("SELECT count(*) FROM sentinel_rows").fetchone()[0]
     shown: dict[str, Any] = {"objects_count": len(rows), "active": sum(active), "rows": appended}

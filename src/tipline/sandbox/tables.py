@@ -144,9 +144,7 @@ def _view(name: str, columns: dict[str, str], table: str, condition: str) -> str
 
 def _views() -> str:
     legacy = {name: _LEGACY.get(name, "NULL") for name in _LEGACY_COLUMNS}
-    once = (
-        f"part = 0 AND stix_type = 'indicator' AND {_VISIBLE} AND sandbox_switch('legacy_table') = 'filled'"
-    )
+    once = f"part = 0 AND stix_type = 'indicator' AND {_VISIBLE} AND sandbox_switch('legacy_table') = 'filled'"
     shown = "(source_system <> 'LogARepublisher' OR sandbox_switch('republish_legacy') = 'included')"
     return "\n".join((
         _view(VIEWS[0], _INDICATORS, "sentinel_rows", f"stix_type = 'indicator' AND {_VISIBLE}"),
@@ -196,9 +194,7 @@ class Store:
         self.db.execute("PRAGMA synchronous = NORMAL")
         version = self.db.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
-            raise StoreError(
-                "the sandbox's state is of a newer version", where=file, fix="use a newer tipline"
-            )
+            raise StoreError("the sandbox's state is of a newer version", where=file, fix="use a newer tipline")
         if version == 0:
             # One script, one transaction: a process killed here leaves an empty file, not half a schema.
             self.db.executescript(f"BEGIN; {_SCHEMA} {_views()} PRAGMA user_version = {VERSION}; COMMIT;")
@@ -221,8 +217,7 @@ class Store:
     def next_number(self, counter: str, first: int = 1) -> int:
         """The next number of a counter; never the same twice."""
         row = self.db.execute(
-            "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + 1 "
-            "RETURNING value",
+            "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
             (counter, first),
         ).fetchone()
         return int(row[0])
@@ -240,9 +235,7 @@ class Store:
             try:
                 rows = self.db.execute(sql).fetchall()
             except (sqlite3.Error, sqlite3.Warning) as error:
-                raise QueryError(
-                    str(error), where="query", fix=f"one SELECT over {', '.join(VIEWS)}"
-                ) from error
+                raise QueryError(str(error), where="query", fix=f"one SELECT over {', '.join(VIEWS)}") from error
             finally:
                 self.db.set_progress_handler(None, 0)
                 self.db.set_authorizer(None)

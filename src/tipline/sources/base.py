@@ -21,6 +21,8 @@ from tipline.sources.ageing import parse_expire
 
 # An allow-list entry with this tag takes out the very value, not what lies below it.
 EXACT = "exact"
+# In `Poll.superseded`: every record of the source.
+EVERY_GROUP = "*"
 
 
 class GuardSettings(BaseModel):
@@ -34,9 +36,7 @@ class GuardSettings(BaseModel):
     )
     min_withdrawn: int = Field(default=20, ge=0, description="Withdrawals below this number never trip the guard.")
     max_growth: float = Field(default=10, gt=1, description="Factor by which a poll may grow the source.")
-    min_growth: int = Field(
-        default=100, ge=0, description="A source with fewer indicators than this may grow at will."
-    )
+    min_growth: int = Field(default=100, ge=0, description="A source with fewer indicators than this may grow at will.")
     accepted_drop: float = Field(
         default=0.5, ge=0, le=1, description="Fall of the share of accepted lines that counts as a collapse."
     )
@@ -128,11 +128,21 @@ class PollContext:
 
 @dataclass
 class Poll:
-    """What one poll brings: frames to read, and the cursor to keep once they are committed."""
+    """What one poll brings: frames to read, and the cursor to keep once they are committed.
+
+    With `whole_records` all rows of a record come together, dropped ones among them: in append mode the claims that
+    an earlier poll made of a record and this one does not list again are withdrawn. A row that is dropped (`revoked`,
+    `deleted`) and names its record is how a record is taken back. Records named `<group>/<rest>` are taken back
+    together by naming their group in `superseded`: what is not listed again goes. `kept` takes groups out of
+    EVERY_GROUP. Both may grow while the frames are read.
+    """
 
     frames: Iterator[pl.DataFrame]
     cursor: dict[str, Any]
     unchanged: bool = False
+    whole_records: bool = False
+    superseded: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     bytes: int = 0
     warnings: list[str] = field(default_factory=list)
 

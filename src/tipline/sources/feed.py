@@ -33,14 +33,19 @@ class Feed(Source):
         fetched = fetch(self.settings, state, context.spool, base=context.base)
         reading = Context(feed=context.feed, warnings=fetched.warnings)
         return Poll(
-            frames=self._frames(fetched.parts, context, reading),
+            frames=self.frames(self._decoded(fetched.parts, context, reading), reading),
             cursor=fetched.state.to_json(),
             unchanged=fetched.not_modified,
             bytes=fetched.bytes,
             warnings=reading.warnings,
         )
 
-    def _frames(self, parts: list[Part], context: PollContext, reading: Context) -> Iterator[pl.DataFrame]:
+    def frames(self, paths: Iterator[Path], context: Context) -> Iterator[pl.DataFrame]:
+        """Raw frames of all files; each stands alone, unless a format says otherwise."""
+        for path in paths:
+            yield from self.read(path, context)
+
+    def _decoded(self, parts: list[Part], context: PollContext, reading: Context) -> Iterator[Path]:
         limits = Limits(self.settings.max_unpacked, self.settings.max_ratio)
         for part in parts:
             decoded = decode(
@@ -53,4 +58,4 @@ class Feed(Source):
                 feed=context.feed,
             )
             reading.warnings.extend(decoded.warnings)
-            yield from self.read(decoded.path, reading)
+            yield decoded.path

@@ -31,9 +31,7 @@ __all__ = [
 ]
 
 
-def fetch(
-    settings: FetchSettings, state: FetchState, spool: Path, *, base: Path | None = None
-) -> FetchResult:
+def fetch(settings: FetchSettings, state: FetchState, spool: Path, *, base: Path | None = None) -> FetchResult:
     """Fetch a feed: all of its parts, or the word that none has changed.
 
     Args:
@@ -85,9 +83,7 @@ def _all_parts(
     return found
 
 
-def _places(
-    settings: FetchSettings, base: Path | None, result: FetchResult
-) -> Iterator[tuple[str, str | Path]]:
+def _places(settings: FetchSettings, base: Path | None, result: FetchResult) -> Iterator[tuple[str, str | Path]]:
     """Name and place of each part: an address, or a file."""
     for number, url in enumerate(settings.url, 1):
         if url.lower().startswith(("http://", "https://")):

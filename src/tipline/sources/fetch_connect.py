@@ -62,9 +62,7 @@ class Deadline:
         self._timer.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._timer.cancel()
         self._timer.join()
 
@@ -158,9 +156,26 @@ def _signed(settings: FetchSettings, url: httpx.URL) -> dict[str, str]:
     return headers
 
 
+@dataclass(frozen=True)
+class Body:
+    """What a request brings along; with a body it is a POST.
+
+    Attributes:
+        content: the bytes.
+        kind: their media type.
+    """
+
+    content: bytes = field(repr=False)
+    kind: str = "application/json"
+
+
 @contextmanager
 def connected(
-    settings: FetchSettings, hop: Hop, conditions: dict[str, str], deadline: Deadline
+    settings: FetchSettings,
+    hop: Hop,
+    conditions: dict[str, str],
+    deadline: Deadline,
+    body: Body | None = None,
 ) -> Iterator[httpx.Response]:
     """Send one request to the hop's checked address (or through a proxy), and give the streaming response.
 
@@ -174,22 +189,22 @@ def connected(
         "User-Agent": settings.user_agent,
         "Accept": "*/*",
         "Accept-Encoding": "gzip",
+        **({"Content-Type": body.kind} if body else {}),
         **hop.headers,
         **conditions,
         "Host": hop.url.netloc.decode("ascii"),
     }
     urls = [hop.url] if proxy else _pinned(settings, hop)
+    method, content = ("POST", body.content) if body else ("GET", None)
     extensions = {"trace": deadline.watch, **({} if proxy else {"sni_hostname": hop.host})}
     with ExitStack() as stack:
         client = stack.enter_context(
-            httpx.Client(
-                verify=context, proxy=proxy, trust_env=False, timeout=settings.timeout, follow_redirects=False
-            )
+            httpx.Client(verify=context, proxy=proxy, trust_env=False, timeout=settings.timeout, follow_redirects=False)
         )
         for number, url in enumerate(urls, 1):
             try:
                 response = stack.enter_context(
-                    client.stream("GET", url, headers=headers, extensions=extensions)
+                    client.stream(method, url, content=content, headers=headers, extensions=extensions)
                 )
                 break
             except (httpx.ConnectError, httpx.ConnectTimeout):
@@ -308,7 +323,5 @@ def _certificate(error: ssl.SSLCertVerificationError, hop: Hop) -> tuple[str, st
         62: ("is for another host", "check the host in the address"),
         64: ("is for another address", "use the host's name in the address"),
     }
-    words, fix = known.get(
-        error.verify_code, (f"was not accepted: {error.verify_message}", "ca_file may help")
-    )
+    words, fix = known.get(error.verify_code, (f"was not accepted: {error.verify_message}", "ca_file may help"))
     return f"the certificate of {hop.host} {words}", fix

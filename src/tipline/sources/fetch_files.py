@@ -42,25 +42,19 @@ def files(url: str, base: Path, warnings: list[str]) -> list[Path]:
         return [path]
     kept = sorted(file for file in found if file.is_file() and _inside(file, root, warnings))
     if not kept:
-        raise FetchError(
-            f"no file matches {url}", where=url, fix="check the path; is the directory filled yet?"
-        )
+        raise FetchError(f"no file matches {url}", where=url, fix="check the path; is the directory filled yet?")
     return kept
 
 
 def _path(url: str) -> Path:
     if not url.lower().startswith("file:"):
         if "://" in url:
-            raise FetchError(
-                f"addresses of this kind are not fetched: {url.split('://', maxsplit=1)[0]}://", where=url
-            )
+            raise FetchError(f"addresses of this kind are not fetched: {url.split('://', maxsplit=1)[0]}://", where=url)
         return Path(url).expanduser()
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost"):
         raise FetchError("a file:// address names another machine", where=url, fix="write file:///path")
-    return Path(
-        unquote(url[len("file:") :].split("?", maxsplit=1)[0].removeprefix("//localhost").removeprefix("//"))
-    )
+    return Path(unquote(url[len("file:") :].split("?", maxsplit=1)[0].removeprefix("//localhost").removeprefix("//")))
 
 
 def _fixed_part(path: Path) -> Path:
@@ -80,9 +74,7 @@ def _inside(file: Path, root: Path, warnings: list[str]) -> bool:
     return False
 
 
-def copy(
-    path: Path, before: PartState | None, spool: Path, max_bytes: int
-) -> tuple[Part | None, PartState, int]:
+def copy(path: Path, before: PartState | None, spool: Path, max_bytes: int) -> tuple[Part | None, PartState, int]:
     """Copy a file to the spool, so that what is read is what was hashed.
 
     Args:
@@ -99,9 +91,7 @@ def copy(
     try:
         info = path.stat()
         if not stat.S_ISREG(info.st_mode):
-            raise FetchError(
-                "this is not a regular file", where=where, fix="give a file, a glob or a directory"
-            )
+            raise FetchError("this is not a regular file", where=where, fix="give a file, a glob or a directory")
         etag = f"{info.st_ino}-{info.st_size}-{info.st_mtime_ns}-{info.st_ctime_ns}"
         if before is not None and before.etag == etag:
             return None, before, 0
@@ -110,9 +100,7 @@ def copy(
             while block := source.read(_BLOCK):
                 size += len(block)
                 if size > max_bytes:
-                    raise FetchError(
-                        f"the file is larger than {max_bytes:,} bytes", where=where, fix="raise max_bytes"
-                    )
+                    raise FetchError(f"the file is larger than {max_bytes:,} bytes", where=where, fix="raise max_bytes")
                 digest.update(block)
                 out.write(block)
     except OSError as error:

@@ -19,13 +19,14 @@ import structlog
 
 from tipline.errors import FetchError
 from tipline.formats.spool import spooled
-from tipline.sources.fetch_connect import Deadline, Hop, connected, explain, host_slot
+from tipline.sources.fetch_connect import Body, Deadline, Hop, connected, explain, host_slot
 from tipline.sources.fetch_settings import FetchSettings, Part, PartState
 from tipline.sources.guardrails import mask_url
 
 _log = structlog.get_logger()
 _BLOCK = 1 << 16
 _REDIRECTS = (301, 302, 303, 307, 308)
+_REDIRECTS_AS_GET = (301, 302, 303)
 _RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 _ENCODINGS = ("", "identity", "gzip", "x-gzip", "zstd")
@@ -36,13 +37,13 @@ sleep = time.sleep
 class _LaterError(FetchError):
     """The server asks to come back after some seconds."""
 
-    def __init__(self, what: str, *, where: str, fix: str, after: float | None) -> None:
-        super().__init__(what, where=where, fix=fix, retryable=True)
+    def __init__(self, what: str, *, where: str, fix: str, after: float | None, status: int) -> None:
+        super().__init__(what, where=where, fix=fix, retryable=True, status=status)
         self.after = after
 
 
 def get(
-    settings: FetchSettings, url: str, before: PartState | None, spool: Path
+    settings: FetchSettings, url: str, before: PartState | None, spool: Path, body: Body | None = None
 ) -> tuple[Part | None, PartState, int]:
     """Fetch one address, with tries where they can help.
 
@@ -50,7 +51,8 @@ def get(
         settings: of the source.
         url: http:// or https://.
         before: validators for a conditional request; None for an unconditional one.
-        spool: directory for the body.
+        spool: directory for the answer's body.
+        body: makes the request a POST. It may be sent several times, so it must only ask, not change.
 
     Returns:
         The file (None: not modified), what to remember, and the bytes received.
@@ -61,7 +63,7 @@ def get(
     attempt = 0
     while True:
         try:
-            return _follow(settings, url, before, spool)
+            return _follow(settings, url, before, spool, body)
         except FetchError as error:
             wait = _wait(settings, attempt, error)
             if wait is None:
@@ -81,7 +83,7 @@ def _wait(settings: FetchSettings, attempt: int, error: FetchError) -> float | N
 
 
 def _follow(
-    settings: FetchSettings, url: str, before: PartState | None, spool: Path
+    settings: FetchSettings, url: str, before: PartState | None, spool: Path, body: Body | None
 ) -> tuple[Part | None, PartState, int]:
     """One try: requests along the redirects, within one deadline."""
     first = Hop.of(url, settings, trusted=True)
@@ -89,17 +91,21 @@ def _follow(
     # The slot comes first: waiting for others must not count as this transfer's time.
     with host_slot(first.host, settings.per_host), Deadline(settings.max_time) as deadline:
         for _ in range(settings.max_redirects + 1):
-            with _answer(settings, hop, conditions, deadline) as response:
+            with _answer(settings, hop, conditions, deadline, body) as response:
                 if response.status_code == 304 and before is not None:
                     return None, _remember(response, before), 0
                 if response.status_code not in _REDIRECTS:
                     _refuse_status(response, hop)
                     part, digest, size = _save(response, settings, hop, spool, deadline)
                     return part, _remember(response, PartState(sha256=digest)), size
+                if body is not None and response.status_code in _REDIRECTS_AS_GET:
+                    raise FetchError(
+                        "the server redirects, which a request with a body cannot follow",
+                        where=hop.shown,
+                        fix="give the final address",
+                    )
                 hop = _next_hop(response, hop, first, settings)
-    raise FetchError(
-        f"more than {settings.max_redirects} redirects", where=first.shown, fix="give the final address"
-    )
+    raise FetchError(f"more than {settings.max_redirects} redirects", where=first.shown, fix="give the final address")
 
 
 def _conditions(before: PartState | None) -> dict[str, str]:
@@ -118,11 +124,11 @@ def _remember(response: httpx.Response, known: PartState) -> PartState:
 
 @contextmanager
 def _answer(
-    settings: FetchSettings, hop: Hop, conditions: dict[str, str], deadline: Deadline
+    settings: FetchSettings, hop: Hop, conditions: dict[str, str], deadline: Deadline, body: Body | None
 ) -> Iterator[httpx.Response]:
     """The response to one request; what fails underneath is explained in words."""
     try:
-        with connected(settings, hop, conditions, deadline) as response:
+        with connected(settings, hop, conditions, deadline, body) as response:
             yield response
     except httpx.HTTPError as error:
         raise explain(error, settings, hop, deadline) from error
@@ -146,9 +152,9 @@ def _next_hop(response: httpx.Response, hop: Hop, first: Hop, settings: FetchSet
 
 
 def _refuse_status(response: httpx.Response, hop: Hop) -> None:
-    """Raise for any answer but 200."""
+    """Raise for any answer but 200, and 206 where a range was asked for."""
     status = response.status_code
-    if status == 200:
+    if status == 200 or (status == 206 and "range" in response.request.headers):
         return
     words = f"the server answered {status} {response.reason_phrase}".strip()
     fix = {
@@ -162,8 +168,8 @@ def _refuse_status(response: httpx.Response, hop: Hop) -> None:
     if status in _RETRY_STATUS:
         after = _retry_after(response)
         asks = f", and asks to wait {after:.0f} s" if after else ""
-        raise _LaterError(words + asks, where=hop.shown, fix=fix, after=after)
-    raise FetchError(words, where=hop.shown, fix=fix)
+        raise _LaterError(words + asks, where=hop.shown, fix=fix, after=after, status=status)
+    raise FetchError(words, where=hop.shown, fix=fix, status=status)
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -186,9 +192,7 @@ def _save(
     """Stream the body to the spool as it was sent; `decode` undoes a content encoding, within limits."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding not in _ENCODINGS:
-        raise FetchError(
-            f"the server sent the content encoding {encoding!r}, which was not asked for", where=hop.shown
-        )
+        raise FetchError(f"the server sent the content encoding {encoding!r}, which was not asked for", where=hop.shown)
     _refuse_size(int(response.headers.get("content-length", "0")), settings, hop)
     target = spool / f"{uuid.uuid4().hex}.body"
     digest, size = hashlib.sha256(), 0
@@ -201,7 +205,8 @@ def _save(
             digest.update(block)
             out.write(block)
     charset = _CHARSET.search(response.headers.get("content-type", ""))
-    return Part(target, hop.shown, charset[1] if charset else None), digest.hexdigest(), size
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Part(target, hop.shown, charset[1] if charset else None, headers), digest.hexdigest(), size
 
 
 def _refuse_size(size: int, settings: FetchSettings, hop: Hop) -> None:

@@ -45,42 +45,28 @@ class FetchSettings(BaseModel):
         default_factory=dict, description="Headers to send, such as {Accept: text/csv}."
     )
     basic: Basic | None = Field(default=None, description="HTTP basic sign-in.")
-    bearer: SecretStr | None = Field(
-        default=None, description="Bearer token; as ${env:NAME} or ${file:PATH}."
-    )
+    bearer: SecretStr | None = Field(default=None, description="Bearer token; as ${env:NAME} or ${file:PATH}.")
     api_key: ApiKey | None = Field(default=None, description="API key in a header.")
-    client_cert: Path | None = Field(
-        default=None, description="PEM file with a client certificate (and its key)."
-    )
+    client_cert: Path | None = Field(default=None, description="PEM file with a client certificate (and its key).")
     client_key: Path | None = Field(default=None, description="PEM file with the key, if it stands apart.")
-    ca_file: Path | None = Field(
-        default=None, description="PEM file of certificate authorities to trust as well."
-    )
+    ca_file: Path | None = Field(default=None, description="PEM file of certificate authorities to trust as well.")
     verify: bool = Field(default=True, description="Whether the server's certificate is checked.")
     proxy: str | None = Field(
         default=None, description="Proxy's URL, or `none`; unset: HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
     )
     user_agent: str = Field(default=f"tipline/{__version__}", description="What tipline calls itself.")
-    timeout: float = Field(
-        default=30, gt=0, description="Longest wait for a connection or for more data, in seconds."
-    )
+    timeout: float = Field(default=30, gt=0, description="Longest wait for a connection or for more data, in seconds.")
     max_time: float = Field(default=900, gt=0, description="Longest time for one transfer, in seconds.")
     max_bytes: int = Field(default=1 << 30, ge=1, description="Largest body as sent, in bytes.")
-    retries: int = Field(
-        default=3, ge=0, le=20, description="Tries after the first, where trying again can help."
-    )
+    retries: int = Field(default=3, ge=0, le=20, description="Tries after the first, where trying again can help.")
     max_wait: float = Field(
         default=60,
         ge=0,
         description="Longest wait between tries, in seconds; a longer Retry-After ends the poll.",
     )
-    per_host: int = Field(
-        default=4, ge=1, description="Transfers from one host at the same time, over all sources."
-    )
+    per_host: int = Field(default=4, ge=1, description="Transfers from one host at the same time, over all sources.")
     max_redirects: int = Field(default=5, ge=0, le=20, description="Redirects to follow.")
-    allow_private: bool = Field(
-        default=False, description="Connect to private addresses and to this machine."
-    )
+    allow_private: bool = Field(default=False, description="Connect to private addresses and to this machine.")
     allow_hosts: list[str] = Field(
         default_factory=list,
         description="Hosts (name, *.name, address, network) to connect to although they are private.",
@@ -128,11 +114,13 @@ class Part:
         path: in the spool.
         name: where it came from, without secrets.
         charset: what the server says of it.
+        headers: of the server's answer, by names in lower case.
     """
 
     path: Path
     name: str
     charset: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -31,9 +31,7 @@ _METADATA = frozenset(
     )
 )
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-_SECRET_KEY = re.compile(
-    r"key|token|secret|passw|pwd|auth|sig|credential|session|^sas$|^code$", re.IGNORECASE
-)
+_SECRET_KEY = re.compile(r"key|token|secret|passw|pwd|auth|sig|credential|session|^sas$|^code$", re.IGNORECASE)
 _LONG_WORD = re.compile(r"[A-Za-z0-9_\-~+=]{24,}")
 _MASK = "***"
 

@@ -46,5 +46,8 @@ own: [example.org, 198.51.100.0/24]
                 rows.append({"value": line.strip(), "description": section})
         rows += [{"value": value, "description": "the organisation's own"} for value in self.settings.own]
         suffixes = suffix_list()
-        rows += [{"value": name, "type": "domain", "description": "a public suffix", "tags": EXACT} for name in sorted(suffixes.icann.plain | suffixes.private.plain)]
+        rows += [
+            {"value": name, "type": "domain", "description": "a public suffix", "tags": EXACT}
+            for name in sorted(suffixes.icann.plain | suffixes.private.plain)
+        ]
         return Poll(iter([pl.DataFrame(rows)]), {"digest": digest})

@@ -1,1 +1,1 @@
-"""Where tipline keeps things: the lake (DuckDB: claims, published sets, logs) and control (SQLite: receipts, runs, holds)."""
+"""Where tipline keeps things: the lake (DuckDB: claims, published sets, logs) and control (SQLite: receipts, runs)."""

@@ -22,7 +22,6 @@ SENDING, ACCEPTED, PARKED, WITHDRAWING, WITHDRAWN = (
 )
 # Whether the far side has a copy: after a call without an answer nobody knows.
 NO, YES, PERHAPS = "no", "yes", "perhaps"
-COUNTERS = ("sent", "accepted", "errors", "deleted")
 _KEYS_A_QUERY = 500  # well below the number of variables that SQLite takes in a statement
 
 

@@ -112,9 +112,7 @@ def audit(
 def record_config(control: Control, at: datetime, actor: str, fingerprint: str, nodes: Mapping[str, str]) -> None:
     """Note that a configuration was approved or put to work."""
     with control.transaction() as con:
-        con.execute(
-            insert(CONFIGS).values(at=at, actor=actor, fingerprint=fingerprint, nodes=dict(nodes))
-        )
+        con.execute(insert(CONFIGS).values(at=at, actor=actor, fingerprint=fingerprint, nodes=dict(nodes)))
 
 
 def approved_fingerprints(control: Control) -> dict[str, str]:

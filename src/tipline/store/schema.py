@@ -56,23 +56,43 @@ LOG: dict[str, str] = {
     "reason": "VARCHAR",
 }
 
+# What a paged output publishes (and, for a while, what it no longer does), in the order of the last change.
+OBJECT: dict[str, str] = {
+    # Of the log's row that put it here; an object moves to the end with each change.
+    "seq": "BIGINT",
+    "stamp": "TIMESTAMP",
+    # The identifier that readers know it by: never changed, never used again once it was removed.
+    "id": "UUID",
+    "key": "UUID",
+    "type": "VARCHAR",
+    "value": "VARCHAR",
+    "since": "TIMESTAMP",
+    "removed": "BOOLEAN",
+    **{
+        name: ATTRIBUTES[name]
+        for name in ("confidence", "tlp", "threat_types", "tags", "description", "refs", "valid_until")
+    },
+}
+
 REMOVED, ADDED, CHANGED = 0, 1, 2
 OPS = {REMOVED: "removed", ADDED: "added", CHANGED: "changed"}
 
 VIEW_COLUMNS = ", ".join(VIEW)
 
-SHARED = (
-    "CREATE TABLE meta (name VARCHAR, value VARCHAR)",
-    "CREATE TABLE nodes (id INTEGER, name VARCHAR, sort VARCHAR, kind VARCHAR, created TIMESTAMP, retired TIMESTAMP)",
-    "CREATE TABLE source_state (source INTEGER, commit_no BIGINT, cursor VARCHAR, last_poll TIMESTAMP,"
-    " last_success TIMESTAMP, failing_since TIMESTAMP, held_since TIMESTAMP, clock TIMESTAMP, accepted_share DOUBLE, message VARCHAR)",
-    "CREATE TABLE commits (source INTEGER, commit_no BIGINT, stamp TIMESTAMP, added BIGINT, changed BIGINT,"
-    " removed BIGINT, bulk BOOLEAN, approved BOOLEAN)",
-    "CREATE TABLE claim_log (source INTEGER, commit_no BIGINT, stamp TIMESTAMP, op UTINYINT, key UUID, type VARCHAR,"
-    " value VARCHAR, lo UUID, up UUID, rhost VARCHAR)",
-    "CREATE TABLE held (source INTEGER, key UUID, record VARCHAR)",
-    'CREATE TABLE output_state (output INTEGER, cursor VARCHAR, as_of TIMESTAMP, seq BIGINT, fingerprint VARCHAR)',
-)
+_SHARED: dict[str, str] = {
+    "meta": "name VARCHAR, value VARCHAR",
+    "nodes": "id INTEGER, name VARCHAR, sort VARCHAR, kind VARCHAR, created TIMESTAMP, retired TIMESTAMP",
+    "source_state": "source INTEGER, commit_no BIGINT, cursor VARCHAR, last_poll TIMESTAMP, last_success TIMESTAMP,"
+    " failing_since TIMESTAMP, held_since TIMESTAMP, clock TIMESTAMP, accepted_share DOUBLE, message VARCHAR",
+    "commits": "source INTEGER, commit_no BIGINT, stamp TIMESTAMP, added BIGINT, changed BIGINT, removed BIGINT,"
+    " bulk BOOLEAN, approved BOOLEAN",
+    "claim_log": "source INTEGER, commit_no BIGINT, stamp TIMESTAMP, op UTINYINT, key UUID, type VARCHAR,"
+    " value VARCHAR, lo UUID, up UUID, rhost VARCHAR",
+    "held": "source INTEGER, key UUID, record VARCHAR",
+    "output_state": "output INTEGER, cursor VARCHAR, as_of TIMESTAMP, seq BIGINT, fingerprint VARCHAR",
+}
+# The statements that make a new lake's shared tables.
+SHARED = tuple(f"CREATE TABLE {name} ({columns})" for name, columns in _SHARED.items())
 
 
 def columns_sql(columns: dict[str, str]) -> str:
@@ -95,12 +115,17 @@ def log_table(node: int) -> str:
     return f"log_{node}"
 
 
+def objects_table(node: int) -> str:
+    """Name of the table that holds the objects of one paged output."""
+    return f"objects_{node}"
+
+
 def node_tables(sort: str, node: int) -> dict[str, dict[str, str]]:
     """The tables that one node owns: name -> columns."""
     if sort == "source":
         return {claims_table(node): CLAIM}
     if sort == "output":
-        return {published_table(node): PUBLISHED, log_table(node): LOG}
+        return {published_table(node): PUBLISHED, log_table(node): LOG, objects_table(node): OBJECT}
     return {}
 
 

@@ -1,7 +1,18 @@
-"""Renders what an output publishes as text: plain lines, CSV and JSON, one small module each."""
+"""Renders what an output publishes as text: one small module or one row of a table for each format."""
 
 from tipline.outputs.render.dialect import Dialect, Format
-from tipline.outputs.render.layouts import EXTENSIONS, MEDIA_TYPES, layout
+from tipline.outputs.render.layouts import EXTENSIONS, MEDIA_TYPES, SPECS, layout
+from tipline.outputs.render.spec import Context
 from tipline.outputs.render.stream import Rendered, render
 
-__all__ = ["EXTENSIONS", "MEDIA_TYPES", "Dialect", "Format", "Rendered", "layout", "render"]
+__all__ = [
+    "EXTENSIONS",
+    "MEDIA_TYPES",
+    "SPECS",
+    "Context",
+    "Dialect",
+    "Format",
+    "Rendered",
+    "layout",
+    "render",
+]

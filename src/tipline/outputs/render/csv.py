@@ -11,11 +11,12 @@ import re
 
 from tipline.outputs.render.dialect import Dialect, Layout
 from tipline.outputs.render.fields import BIDI, CONTROL, Field, extra_object, extra_path, field
+from tipline.outputs.render.spec import Context, Spec
 
 _FORMULA = r"^\s*[=+\-@＝＋－＠]"
 
 
-def frame(dialect: Dialect) -> Layout:
+def frame(dialect: Dialect, _: Context) -> Layout:
     """The header line, after a byte order mark if that is asked for."""
     names = ",".join(_header_cell(column, dialect) for _, column in dialect.fields)
     head = f"{names}\r\n" if dialect.header else ""
@@ -34,7 +35,7 @@ def line(dialect: Dialect, type_: str) -> str:
 
 def _cell(name: str, type_: str, dialect: Dialect) -> str:
     found = field(name, type_) or Field(f"json_extract_string({extra_object()}, {extra_path(name)})")
-    if found.shape == "number":
+    if found.shape in {"number", "word"}:
         return f"coalesce({found.sql}::VARCHAR, '')"
     text = f"array_to_string({found.sql}, ',')" if found.shape == "list" else found.sql
     return f"coalesce({_safe(text, dialect, keep_marks=name == 'indicator')}, '')"
@@ -58,3 +59,14 @@ def _header_cell(text: str, dialect: Dialect) -> str:
     if dialect.formulas == "escape" and re.match(_FORMULA, text):
         text = "'" + text
     return '"' + text.replace('"', '""') + '"' if re.search(r'[,"]', text) else text
+
+
+SPEC = Spec(
+    "spreadsheets and scripts",
+    line,
+    frame=frame,
+    media="text/csv; charset=utf-8",
+    extension="csv",
+    shows=None,
+    limits="none; control characters in a cell become spaces",
+)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 
+from tipline.outputs.render.addresses import first_to_last
 from tipline.outputs.render.dialect import Dialect, Layout
 from tipline.outputs.render.fields import Field, extra_object, extra_path, field, literal
+from tipline.outputs.render.spec import Context, Spec
 
 USUAL = (
     "sources",
@@ -27,13 +29,23 @@ USUAL = (
 )
 
 
-def frame(_: Dialect) -> Layout:
+def frame(_: Dialect, __: Context) -> Layout:
     """The brackets of the array; records after the first start with a comma and a line feed."""
     return Layout(b"[\n", b"]\n", lead=2)
 
 
 def line(dialect: Dialect, type_: str) -> str:
     """SQL: the element of a row. Whatever the value holds, it is escaped and breaks no line."""
+    return f"concat(',', chr(10), {element(dialect, type_)})"
+
+
+def sequence_line(dialect: Dialect, type_: str) -> str:
+    """SQL: the record of a row in a JSON text sequence (RFC 7464)."""
+    return f"concat(chr(30), {element(dialect, type_)}, chr(10))"
+
+
+def element(dialect: Dialect, type_: str) -> str:
+    """SQL: the JSON object of a row."""
     chosen = dialect.fields or tuple((name, name) for name in USUAL)
     members = ", ".join(_member(name, column, type_) for name, column in chosen)
     # Each member starts with a comma, the first one's is cut; nulls vanish in concat().
@@ -42,7 +54,13 @@ def line(dialect: Dialect, type_: str) -> str:
         extra = extra_object()
         merged = f"json_merge_patch({extra}, {value})::VARCHAR"
         value = f"CASE WHEN extra IS NULL OR {extra} IS NULL THEN {value} ELSE {merged} END"
-    return f"concat(',', chr(10), '{{\"indicator\":', to_json(value)::VARCHAR, ',\"value\":', {value}, '}}')"
+    indicator = f"to_json({_indicator(dialect, type_)})::VARCHAR"
+    return f"concat('{{\"indicator\":', {indicator}, ',\"value\":', {value}, '}}')"
+
+
+def _indicator(dialect: Dialect, type_: str) -> str:
+    plain_ipv4 = dialect.compat and not dialect.cidrs and type_ == "ipv4"
+    return first_to_last() if plain_ipv4 else "value"
 
 
 def _member(name: str, key: str, type_: str) -> str:
@@ -50,3 +68,22 @@ def _member(name: str, key: str, type_: str) -> str:
     found = field(name, type_) or Field(f"json_extract({extra_object()}, {extra_path(name)})", "number")
     text = f"({found.sql})::VARCHAR" if found.shape == "number" else f"to_json({found.sql})::VARCHAR"
     return f"{start} || CASE WHEN ({found.sql}) IS NOT NULL THEN {text} END"
+
+
+SPEC = Spec(
+    "programs",
+    line,
+    frame=frame,
+    media="application/json",
+    extension="json",
+    shows=None,
+    limits="none",
+)
+SEQUENCE = Spec(
+    "programs that read as it comes (RFC 7464)",
+    sequence_line,
+    media="application/json-seq",
+    extension="json-seq",
+    shows=None,
+    limits="none",
+)

@@ -1,27 +1,57 @@
-"""Which module writes which format."""
+"""The formats by name."""
 
 from __future__ import annotations
 
-from tipline.outputs.render import csv, json, plain
+from tipline.outputs.render import (
+    bluecoat,
+    carbonblack,
+    checkpoint,
+    csv,
+    ecs,
+    ipset,
+    json,
+    lines,
+    mwg,
+    nftables,
+    plain,
+    rpz,
+    suricata,
+    tables,
+    urls,
+    wazuh,
+    zeek,
+)
 from tipline.outputs.render.dialect import Dialect, Format, Layout
+from tipline.outputs.render.spec import Context, Spec
 
-_FRAMES = {"plain": plain.frame, "csv": csv.frame, "json": json.frame}
-_LINES = {"plain": plain.line, "csv": csv.line, "json": json.line}
-EXTENSIONS: dict[Format, str] = {"plain": "txt", "csv": "csv", "json": "json"}
-MEDIA_TYPES: dict[Format, str] = {
-    "plain": "text/plain; charset=utf-8",
-    "csv": "text/csv; charset=utf-8",
-    "json": "application/json",
+SPECS: dict[Format, Spec] = {
+    "plain": plain.SPEC,
+    "csv": csv.SPEC,
+    "json": json.SPEC,
+    "json-seq": json.SEQUENCE,
+    "panosurl": urls.PANOSURL,
+    "mwg": mwg.SPEC,
+    "bluecoat": bluecoat.SPEC,
+    "carbonblack": carbonblack.SPEC,
+    "edl-url": urls.EDL,
+    "checkpoint": checkpoint.SPEC,
+    "nftables": nftables.SPEC,
+    "ipset": ipset.SPEC,
+    "rpz": rpz.SPEC,
+    "suricata": suricata.SPEC,
+    "zeek": zeek.SPEC,
+    "wazuh": wazuh.SPEC,
+    "splunk": tables.SPLUNK,
+    "kql": tables.KQL,
+    "ecs": ecs.SPEC,
+    **lines.SPECS,
 }
+EXTENSIONS: dict[Format, str] = {name: spec.extension for name, spec in SPECS.items()}
+MEDIA_TYPES: dict[Format, str] = {name: spec.media for name, spec in SPECS.items()}
 # Raised when the text of an unchanged list would change, so that prepared files are made anew.
-VERSION = 1
+VERSION = 2
 
 
-def layout(dialect: Dialect) -> Layout:
+def layout(dialect: Dialect, context: Context = Context()) -> Layout:  # noqa: B008 - frozen
     """What stands around the records."""
-    return _FRAMES[dialect.format](dialect)
-
-
-def line(dialect: Dialect, type_: str) -> str:
-    """SQL: the text of one row of a type, over the published columns; null: the row cannot be written."""
-    return _LINES[dialect.format](dialect, type_)
+    return SPECS[dialect.format].frame(dialect, context)

@@ -126,9 +126,7 @@ class _Compiler:
         head, *path = node.name.split(".")
         if head == "extra":
             if not path:
-                raise self._place.error(
-                    "extra is no field itself", node.at, "name one of its fields, as in extra.port"
-                )
+                raise self._place.error("extra is no field itself", node.at, "name one of its fields, as in extra.port")
             return _Value("any", extra(path).sql, node.at)
         field = FIELDS.get(node.name)
         if field:
@@ -148,13 +146,9 @@ class _Compiler:
             return self._is_null(left, op, node.at)
         left, right = self._alike(left, right)
         if left.sort == "list":
-            raise self._place.error(
-                "a list cannot be compared", left.at, "ask for a member, as in 'phish' in tags"
-            )
+            raise self._place.error("a list cannot be compared", left.at, "ask for a member, as in 'phish' in tags")
         if op not in ("=", "<>") and left.sort not in _ORDERED:
-            raise self._place.error(
-                f"{_SORT_NAMES[left.sort]} has no order", node.at, "only == and != compare it"
-            )
+            raise self._place.error(f"{_SORT_NAMES[left.sort]} has no order", node.at, "only == and != compare it")
         self._note_clocks(left, op, right)
         return f"coalesce({left.sql} {op} {right.sql}, FALSE)"
 
@@ -178,17 +172,13 @@ class _Compiler:
 
     def _one_of(self, left: _Value, items: tuple[Node, ...], *, negated: bool) -> str:
         if left.sort == "list":
-            raise self._place.error(
-                "a list cannot be one of a list", left.at, "write: 'a' in tags or 'b' in tags"
-            )
+            raise self._place.error("a list cannot be one of a list", left.at, "write: 'a' in tags or 'b' in tags")
         # A field of extra is a number beside numbers and text beside texts: one test for each.
         listed: dict[str, list[str]] = {}
         for node in items:
             item = self._value(node)
             if not item.constant or item.sort == "null":
-                raise self._place.error(
-                    "only literals may be listed", item.at, "null is asked for by == null"
-                )
+                raise self._place.error("only literals may be listed", item.at, "null is asked for by == null")
             one, other = self._alike(left, item)
             self._note_clocks(one, "=", other)
             listed.setdefault(one.sql, []).append(other.sql)
@@ -235,9 +225,7 @@ class _Compiler:
         if not left.ages_by or not isinstance(right.literal, timedelta):
             return
         turns = {"<": (0,), ">=": (0,), "<=": (1,), ">": (1,)}.get(op, (0, 1))
-        self.clocks |= {
-            Clock(column, right.literal + n * _MICROSECOND) for column in left.ages_by for n in turns
-        }
+        self.clocks |= {Clock(column, right.literal + n * _MICROSECOND) for column in left.ages_by for n in turns}
 
     def _text(self, value: _Value, why: str) -> _Value:
         value = _as_sort(value, "text") if value.sort == "any" else value
@@ -257,9 +245,7 @@ class _Compiler:
             )
         if node.name == "lower":
             return self._lower(args[0])
-        text, part = (
-            self._text(arg, f"{node.name}() reads text; a list is asked by 'x' in tags") for arg in args
-        )
+        text, part = (self._text(arg, f"{node.name}() reads text; a list is asked by 'x' in tags") for arg in args)
         if node.name == "matches":
             self._check_pattern(part)
             return _Value("yes/no", f"regexp_matches({text.sql}, {part.sql})", node.at)
@@ -272,16 +258,12 @@ class _Compiler:
         text = self._text(value, "lower() reads text or a list of texts")
         words = tuple(word.lower() for word in text.words)
         lowered = str(text.literal).lower() if text.constant else None
-        return _Value(
-            "text", f"lower({text.sql})", text.at, words=words, literal=lowered, constant=text.constant
-        )
+        return _Value("text", f"lower({text.sql})", text.at, words=words, literal=lowered, constant=text.constant)
 
     def _check_pattern(self, pattern: _Value) -> None:
         text = pattern.literal
         if not pattern.constant or not isinstance(text, str):
-            raise self._place.error(
-                "the pattern must be a literal", pattern.at, "as in matches(value, '^login[.]')"
-            )
+            raise self._place.error("the pattern must be a literal", pattern.at, "as in matches(value, '^login[.]')")
         if len(text) > MAX_PATTERN:
             raise self._place.error(f"the pattern is longer than {MAX_PATTERN} characters", pattern.at)
         try:
@@ -289,9 +271,7 @@ class _Compiler:
                 con.execute("SELECT regexp_matches('', ?)", [text])
         except duckdb.Error as exc:
             reason = str(exc).splitlines()[0].removeprefix("Invalid Input Error: ")
-            raise self._place.error(
-                f"the pattern does not compile: {reason}", pattern.at, "RE2 syntax"
-            ) from None
+            raise self._place.error(f"the pattern does not compile: {reason}", pattern.at, "RE2 syntax") from None
 
 
 def _literal(value: object, at: int) -> _Value:

@@ -89,9 +89,7 @@ class _Parser:
 
     def whole(self) -> Node:
         if len(self._tokens) == 1:
-            raise self._place.error(
-                "the expression is empty", 1, "write a condition such as confidence >= 75"
-            )
+            raise self._place.error("the expression is empty", 1, "write a condition such as confidence >= 75")
         node = self._any()
         if self._now.sort != "end":
             raise self._place.error(
@@ -190,11 +188,7 @@ class _Parser:
                 node = self._any()
                 self._need(")", f"close the parenthesis of column {token.at}")
                 return node
-        what = (
-            "the expression ends too early"
-            if token.sort == "end"
-            else f"{token.text!r} was not expected here"
-        )
+        what = "the expression ends too early" if token.sort == "end" else f"{token.text!r} was not expected here"
         raise self._place.error(what, token.at, "a field, a literal or a condition belongs here")
 
     def _named(self, token: Token) -> Node:

@@ -91,7 +91,5 @@ def _bad(text: str, pos: int, place: Place) -> ConfigError:
     word = re.match(r"[\w.]+|.", rest, re.ASCII | re.DOTALL)
     bad = word[0] if word else rest[0]
     if bad[0].isdigit():
-        return place.error(
-            f"{bad!r} is neither a number nor a duration", at, "durations are 90s, 15m, 12h, 30d or 2w"
-        )
+        return place.error(f"{bad!r} is neither a number nor a duration", at, "durations are 90s, 15m, 12h, 30d or 2w")
     return place.error(f"{bad!r} is not part of the filter language", at)
