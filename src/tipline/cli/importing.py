@@ -36,8 +36,8 @@ def import_(
             with output.open("x", encoding="utf-8") as target:
                 target.write(text)
         except OSError as exc:
-            what = f"it cannot be written: {exc.strerror}"
-            raise ConfigError(what, where=str(output), fix="name a new file") from exc
+            reason = f"it cannot be written: {exc.strerror}"
+            raise ConfigError(reason, where=str(output), fix="name a new file") from exc
     notes = [(note.feed, note.setting, note.outcome, note.sentence) for note in found.notes]
     result = {
         "what": what,
