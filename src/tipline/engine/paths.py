@@ -182,7 +182,7 @@ def _history(con: duckdb.DuckDBPyConnection, engine: Engine, keys: Iterable[str]
     ]
     if not parts:
         return []
-    query = f"SELECT * FROM ({' UNION ALL '.join(parts)}) ORDER BY moment DESC, seq DESC LIMIT {_HISTORY}"
+    query = f"SELECT * FROM ({' UNION ALL '.join(parts)}) ORDER BY moment DESC, seq DESC, output LIMIT {_HISTORY}"
     return [{**row, "op": OPS[row["op"]]} for row in dicts(con, query)]
 
 

@@ -84,7 +84,7 @@ def tokenise(text: str, place: Place) -> list[Token]:
 
 
 def _bad(text: str, pos: int, place: Place) -> ConfigError:
-    rest = text[pos:].lstrip()
+    rest = text[pos:].lstrip() or text[pos:]
     at = len(text) - len(rest) + 1
     if rest[0] in "'\"":
         return place.error("the text that starts here has no closing quote", at, f"end it with {rest[0]}")
