@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
-from fastapi import FastAPI
 
+from api.listening import listening
 from engine.support import Given, Time, configuration, source
 from tipline.api import taxii
 from tipline.engine.core import Engine
@@ -70,24 +67,8 @@ def lab(directory: Path, *outputs: TaxiiKind) -> Iterator[Lab]:
     feed, time = source("feed"), Time()
     made = configuration(directory, feed, *outputs)
     made.settings = made.settings.model_copy(update={"instance": "lab"})
-    with Engine(made, clock=time) as engine, _served(engine) as url:
+    with Engine(made, clock=time) as engine, listening(taxii.router(engine)) as url:
         yield Lab(engine, feed, time, url)
-
-
-@contextmanager
-def _served(engine: Engine) -> Iterator[str]:
-    app = FastAPI()
-    app.include_router(taxii.router(engine))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 def domains(*numbers: int, **attributes: Any) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 import zstandard
-from fastapi import FastAPI
 
+from api.listening import listening
 from outputs.publishing import engine_of, list_output, publish, row
 from tipline.api import feeds
 from tipline.api.feedquery import BadQueryError, negotiate, parse_query
@@ -54,20 +52,11 @@ def engine_in(directory: Path) -> Iterator[Engine]:
 
 @contextmanager
 def served(engine: Engine) -> Iterator[httpx.Client]:
-    app = FastAPI()
-    app.include_router(feeds.router(engine))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            with httpx.Client(base_url=address, headers=PLAIN, trust_env=False, timeout=30) as made:
-                yield made
-        finally:
-            server.should_exit = True
-            thread.join()
+    with (
+        listening(feeds.router(engine)) as address,
+        httpx.Client(base_url=address, headers=PLAIN, trust_env=False, timeout=30) as made,
+    ):
+        yield made
 
 
 @pytest.fixture(scope="module")
