@@ -30,6 +30,20 @@ class Remembering(Given):
         return Poll(found.frames, cursor, unchanged=context.cursor == cursor)
 
 
+class Revalidating(Given):
+    """Brings the same bytes again, with a validator that is new each time."""
+
+    validator = 0
+    seen: dict[str, Any]
+
+    def poll(self, context: PollContext) -> Poll:
+        self.seen = context.cursor
+        self.validator += 1
+        found = super().poll(context)
+        cursor = {"rows": str(self.rows), "etag": self.validator}
+        return Poll(found.frames, cursor, unchanged=context.cursor.get("rows") == cursor["rows"])
+
+
 class Desk:
     """One source and one output, at a time that the test moves."""
 
@@ -100,6 +114,14 @@ def test_absence_means_nothing_in_append_mode(tmp_path: Path) -> None:
         assert desk.poll("c.com").removed == 0
         assert desk.poll().state == "ok"
         assert desk.seen() == {"a.com", "b.com", "c.com"}
+
+
+def test_the_same_bytes_under_new_validators_are_remembered_by_these(tmp_path: Path) -> None:
+    """Otherwise a feed that was touched and not changed would be fetched whole for ever after."""
+    with Desk(tmp_path, Revalidating) as desk:
+        assert [desk.poll("a.com").state for _ in range(3)] == ["ok", "unchanged", "unchanged"]
+        assert isinstance(desk.feed, Revalidating)
+        assert desk.feed.seen["etag"] == 2
 
 
 def test_a_failure_changes_nothing_and_is_remembered_until_a_success(tmp_path: Path) -> None:

@@ -160,11 +160,13 @@ class Poller:
         if ripe:
             removed = self.release(source, number, at, "what was held stayed the same")
             return PollResult(source.name, "ok", "held withdrawals were released", removed=removed, bytes=poll.bytes)
+        # The same bytes may come with new validators: kept, so that the next answer can be 304.
+        kept = json.dumps({"settings": _reading(source), "cursor": poll.cursor}) if poll.cursor else None
         with self.lake.writing() as con:
             con.execute(
-                "UPDATE source_state SET last_poll = ?, last_success = ?, failing_since = NULL, message = ''"
-                " WHERE source = ?",
-                [at, at, number],
+                "UPDATE source_state SET last_poll = ?, last_success = ?, failing_since = NULL, message = '',"
+                " cursor = coalesce(?, cursor) WHERE source = ?",
+                [at, at, kept, number],
             )
         if hold is not None:
             return PollResult(source.name, "held", hold.reason, held=hold.count, bytes=poll.bytes)
