@@ -141,6 +141,9 @@ class Poller:
             kept = {"settings": _reading(source), "cursor": cursor}
             self._advance(con, number, at, kept, ledger, held=bool(trip))
         result.added, result.changed, result.removed = counts["added"], counts["changed"], counts["removed"]
+        if allow_list and result.removed:
+            result.message = f"{result.removed:,} entries left the allow-list: what they covered may be published again"
+            log.warning("allow-list shrank", source=source.name, removed=result.removed)
         if trip:
             result.hold_started = set_hold(self.control, source.name, "source", trip.values(at), restart=trip.restart)
         elif hold:
