@@ -101,4 +101,5 @@ def test_everything_agrees_at_the_end(figures: dict[str, Any]) -> None:
     assert figures["verified"] is True
     assert figures["reconciled"] == {"defender": "clean", "sentinel": "clean"}
     assert figures["defender"]["errors"] == 0
+    assert figures["defender"]["active"] + figures["defender"]["covered"] == 386
     assert figures["feeds"]["feed-hc"] > 300

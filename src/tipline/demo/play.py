@@ -26,6 +26,7 @@ from tipline.engine.schedule import Round, Scheduler
 from tipline.engine.status import status
 from tipline.engine.verify import verify
 from tipline.sandbox import Sandbox
+from tipline.store.receipts import delivery
 
 _HAND_ADDED = "123.123.123.123"
 _FAR_SIDES = ("defender", "sentinel")
@@ -217,6 +218,10 @@ def _finish(stage: Stage, teller: Teller) -> None:
             for v in checked
         ],
     )
+    waiting = delivery(engine.control, "defender").detail["waiting"]
+    covered = waiting.get("covered", 0)
+    teller.say(f"{covered} of what defender publishes needs no slot there: URLs of domains that are listed already")
+    stage.result["defender"]["covered"] = covered
     teller.tree(f"tipline why {_HAND_ADDED}", why(engine, _HAND_ADDED))
 
 
