@@ -32,13 +32,11 @@ class ConfigError(TiplineError):
     code = "config"
 
 
-class FetchError(TiplineError):
-    """A feed could not be fetched.
+class ServerError(TiplineError):
+    """Somebody else's server refused or did not answer.
 
     `retryable` says whether trying again can help, `status` what the server answered, if it did.
     """
-
-    code = "fetch"
 
     def __init__(
         self,
@@ -52,6 +50,12 @@ class FetchError(TiplineError):
         super().__init__(what, where=where, fix=fix)
         self.retryable = retryable
         self.status = status
+
+
+class FetchError(ServerError):
+    """A feed could not be fetched."""
+
+    code = "fetch"
 
 
 class FormatError(TiplineError):
@@ -66,8 +70,8 @@ class StoreError(TiplineError):
     code = "store"
 
 
-class FarSideError(TiplineError):
-    """A far side (Defender, Sentinel, ...) refused or could not be reached."""
+class FarSideError(ServerError):
+    """A far side (Defender, Sentinel, ...) refused or could not be reached; `retry_after` in seconds, if it said so."""
 
     code = "far-side"
 
@@ -81,10 +85,8 @@ class FarSideError(TiplineError):
         retry_after: float | None = None,
         status: int | None = None,
     ) -> None:
-        super().__init__(what, where=where, fix=fix)
-        self.retryable = retryable
+        super().__init__(what, where=where, fix=fix, retryable=retryable, status=status)
         self.retry_after = retry_after
-        self.status = status
 
 
 class SignInError(FarSideError):

@@ -46,31 +46,7 @@ def why(
 ) -> None:
     """Why an indicator is where it is: claims, what each node did with it, who holds it, receipts."""
     found = session.call("why", value=value, type=type_)
-    asked = found["indicator"]
-    tree = Tree(Text(f"{asked['value']} ({asked['type']})", style="bold"))
-    branch(tree, "claims", (_claim(claim) for claim in found["claims"]))
-    branch(tree, "what each node did", (_step(step) for step in found["nodes"]))
-    branch(
-        tree,
-        "published",
-        (
-            line(
-                o["output"],
-                f"{o['value']} since {o['since']}, confidence {o['confidence']}",
-                f"(not sent: {o['waiting']})" if o.get("waiting") else "",
-            )
-            for o in found["outputs"]
-        ),
-    )
-    branch(tree, "receipts", (_receipt(receipt) for receipt in found["receipts"]))
-    branch(
-        tree,
-        "history",
-        (line(e["moment"], e["output"], e["op"], e["value"], e["reason"]) for e in found["log"]),
-    )
-    if not found["claims"] and not found["log"]:
-        tree.add(line("nothing here knows it"))
-    session.show(found, tree)
+    session.show(found, why_tree(found))
     if not found["claims"] and not found["log"]:
         raise typer.Exit(FAILED)
 
@@ -146,6 +122,35 @@ def runs(
         "message",
     )
     session.show(found, table(columns, [[run[c] for c in columns] for run in found["runs"]]))
+
+
+def why_tree(found: dict[str, Any]) -> Tree:
+    """What `why` found, for people."""
+    asked = found["indicator"]
+    tree = Tree(Text(f"{asked['value']} ({asked['type']})", style="bold"))
+    branch(tree, "claims", (_claim(claim) for claim in found["claims"]))
+    branch(tree, "what each node did", (_step(step) for step in found["nodes"]))
+    branch(
+        tree,
+        "published",
+        (
+            line(
+                o["output"],
+                f"{o['value']} since {o['since']}, confidence {o['confidence']}",
+                f"(not sent: {o['waiting']})" if o.get("waiting") else "",
+            )
+            for o in found["outputs"]
+        ),
+    )
+    branch(tree, "receipts", (_receipt(receipt) for receipt in found["receipts"]))
+    branch(
+        tree,
+        "history",
+        (line(e["moment"], e["output"], e["op"], e["value"], e["reason"]) for e in found["log"]),
+    )
+    if not found["claims"] and not found["log"]:
+        tree.add(line("nothing here knows it"))
+    return tree
 
 
 def _claim(claim: dict[str, Any]) -> Text:

@@ -80,9 +80,10 @@ def demo(
     serve: Annotated[bool, typer.Option("--serve", help="Go on serving the lists at the end.")] = False,
 ) -> None:
     """Play the whole lab on this machine: feeds, guards, Defender and Sentinel stand-ins, block lists."""
+    from tipline.cli.looking import why_tree
     from tipline.demo import run
 
-    raise typer.Exit(run(as_json=session.as_json, serve=serve))
+    raise typer.Exit(run(why_tree, as_json=session.as_json, serve=serve))
 
 
 @command()

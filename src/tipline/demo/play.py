@@ -198,7 +198,7 @@ def _allow(stage: Stage, teller: Teller) -> None:
 
 
 def _finish(stage: Stage, teller: Teller) -> None:
-    teller.step("Where everything is")
+    teller.step("The proof")
     engine = stage.engine
     for name in _FAR_SIDES:
         report = stage.deliveries.summary(name)
@@ -222,10 +222,12 @@ def _finish(stage: Stage, teller: Teller) -> None:
     covered = waiting.get("covered", 0)
     teller.say(f"{covered} of what defender publishes needs no slot there: URLs of domains that are listed already")
     stage.result["defender"]["covered"] = covered
-    teller.tree(f"tipline why {_HAND_ADDED}", why(engine, _HAND_ADDED))
+    teller.step(f"tipline why {_HAND_ADDED}")
+    teller.why(why(engine, _HAND_ADDED))
 
 
 def _show_lists(stage: Stage, teller: Teller, url: str) -> None:
+    teller.step("Where the lists are")
     stage.result["feeds"] = {}
     for name in ("feed-hc", "feed-mc", "feed-lc"):
         lines = httpx.get(f"{url}/feeds/{name}", trust_env=False).raise_for_status().text.splitlines()

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
-from rich.tree import Tree
 
 
 class Teller:
     """Tells a demonstration.
 
     Args:
+        why_tree: shows what `tipline why` found, as that command does.
         quiet: say nothing (`--json`).
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, why_tree: Callable[[dict[str, Any]], RenderableType], *, quiet: bool = False) -> None:
+        self._why_tree = why_tree
         self._console = Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else 120)
         self._number = 0
 
@@ -46,14 +48,6 @@ class Teller:
             table.add_row(name, str(value))
         self._console.print(table)
 
-    def tree(self, title: str, found: dict[str, Any]) -> None:
-        """What `tipline why` knows."""
-        tree = Tree(f"[bold]{title}[/]")
-        for section, entries in found.items():
-            if not isinstance(entries, list) or not entries:
-                continue
-            branch = tree.add(section)
-            for entry in entries:
-                shown = ", ".join(f"{name}: {value}" for name, value in entry.items() if value not in (None, [], False))
-                branch.add(shown.replace("[", r"\["))
-        self._console.print(tree)
+    def why(self, found: dict[str, Any]) -> None:
+        """What `tipline why` shows."""
+        self._console.print(self._why_tree(found))

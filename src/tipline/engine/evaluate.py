@@ -163,7 +163,8 @@ class Evaluator:
         if not _count(con, "difference"):
             self._advance(con, name, at, now, held=False)
             return result, None
-        decided = [*(views.node(other).name for other in self.graph.upstream(name)), *views.steps[name]]
+        before = dict.fromkeys([*self.graph.outputs[name].settings.inputs, *self.graph.upstream(name)])
+        decided = [*(views.node(other).name for other in before), *views.steps[name]]
         explain(con, decided, self.graph.configuration.team_allow(views.audience.team))
         trip = None if free else self._trip(con, name, published)
         if trip:

@@ -125,9 +125,10 @@ def _steps(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, keys: l
             for output in (name for name in graph.outputs if graph.audience(name) == audience):
                 for node in [*graph.feeds(output), *graph.upstream(output)]:
                     _note_steps(con, node, views.node(node).name, steps, output)
-                views.output(output)
+                final = views.output(output)
                 for relation in views.steps[output]:
-                    _note_steps(con, output, relation, steps, output)
+                    _note_steps(con, output, f"{relation} WHERE dropped IS NOT NULL", steps, output)
+                _note_steps(con, output, final.live, steps, output)
         finally:
             views.close()
     return list(steps.values())

@@ -96,22 +96,24 @@ class Views:
         if len(inputs) == 1:
             relation = inputs[0]
         ledger.read = self._count(relation.live)
-        trail = [relation.name]
+        trail: list[str] = []
         if kind.settings.where:
             sql = filtered(relation.live, compile_filter(kind.settings.where), literal(self.as_of))
             relation = self._step(sql, ledger, unique=relation.unique)
             trail.append(relation.name)
         relation = self._merge(relation, ledger)
         lists = [self.allow_list(other) for other in self.graph.allow_of(name)]
-        relation = self._allow(relation, lists, kind.settings.urls, ledger)
-        trail.append(relation.name)
+        allowed = self._allow(relation, lists, kind.settings.urls, ledger)
+        if allowed is not relation:
+            trail.append(allowed.name)
+        relation = allowed
         shape = kind.shape(relation.live, literal(self.as_of))
         if shape is not None:
             relation = self._step(shape, ledger, unique=False)
             trail.append(relation.name)
             relation = self._merge(relation, ledger)
         ledger.accepted = ledger.read - ledger.duplicate - sum(ledger.dropped.values())
-        self.steps[name] = list(dict.fromkeys(step for step in trail if step))
+        self.steps[name] = trail
         return relation
 
     def materialise(self, sql: str) -> str:

@@ -70,7 +70,7 @@ class Output(Kind[OutputSettings]):
         """What it writes at its far side that no other output may write; None: nothing, or unknown."""
         return None
 
-    def shape(self, relation: str, as_of: str) -> str | None:  # noqa: ARG002 - kinds use both
+    def shape(self, relation: str, as_of: str) -> str | None:
         """SQL that turns merged rows into rows as the far side holds them (with `dropped`); None: as they are."""
         return None
 

@@ -146,7 +146,7 @@ credentials:
             used.add("confidence")
         return sorted({"valid_until"} | (used - {"value", "type"}))
 
-    def shape(self, relation: str, as_of: str) -> str:  # noqa: ARG002 - nothing here depends on time
+    def shape(self, relation: str, as_of: str) -> str:
         """Single addresses, and a reason for what Defender cannot hold."""
         cases = [
             f"WHEN type NOT IN ({_quoted(_TYPES)}) THEN 'unsupported-type: not in Defender: ' || type",
@@ -160,7 +160,7 @@ credentials:
         reason = f"coalesce(dropped, CASE {' '.join(cases)} END)"
         return f"SELECT {VIEW_COLUMNS}, {reason} AS dropped FROM ({singles})"
 
-    def identity(self, type_: str, instance: str) -> str:  # noqa: ARG002 - the tenant is the namespace
+    def identity(self, type_: str, instance: str) -> str:
         """Action and device groups: Defender tells indicators on one value apart by them."""
         return identity_of({"action": self.settings.action_for(type_), "rbacGroupNames": self.settings.rbac_groups})
 

@@ -125,7 +125,7 @@ credentials:
         used = fields_of(self.settings.name, self.settings.description) - {"value", "type"}
         return sorted({"confidence", "tlp", "threat_types", "tags", "refs", "valid_until"} | used)
 
-    def shape(self, relation: str, as_of: str) -> str:  # noqa: ARG002 - nothing here depends on time
+    def shape(self, relation: str, as_of: str) -> str:
         """Single addresses (or CIDRs), and a reason for what STIX cannot say."""
         cidr = self.settings.networks == "cidr"
         source = f"({to_cidrs(relation)})" if cidr else relation
@@ -138,7 +138,7 @@ credentials:
         unsupported = f"CASE WHEN type NOT IN ({known}) THEN 'unsupported-type: STIX has no pattern for ' || type END"
         return f"SELECT {VIEW_COLUMNS}, coalesce(dropped, {unsupported}) AS dropped FROM ({rows})"
 
-    def identity(self, type_: str, instance: str) -> str:  # noqa: ARG002 - the same for all types
+    def identity(self, type_: str, instance: str) -> str:
         """Workspace, source system and instance: with another of them an indicator is another copy."""
         return identity_of(self.settings.workspace_id, self.settings.source_system, instance)
 

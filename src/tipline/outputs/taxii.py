@@ -64,7 +64,7 @@ title: Indicators of the CERT
         """What an object says: never `first_seen`, which feeds change without meaning."""
         return sorted(set(OBJECT) - _OF_THE_SERVER)
 
-    def shape(self, relation: str, as_of: str) -> str:  # noqa: ARG002 - nothing here depends on time
+    def shape(self, relation: str, as_of: str) -> str:
         """Ranges as CIDRs, and a reason for what STIX has no pattern for."""
         known = ", ".join(f"'{name}'" for name in _TYPES)
         unsupported = "'unsupported-type: STIX has no pattern for ' || type"

@@ -33,6 +33,6 @@ tlp: amber
 tags: [by-hand]
 """
 
-    def poll(self, context: PollContext) -> Poll:  # noqa: ARG002 - nothing to fetch
+    def poll(self, context: PollContext) -> Poll:
         """Nothing to fetch: entries come through `tipline add` and the API."""
         return Poll(iter(()), {}, unchanged=True)
