@@ -210,6 +210,8 @@ class FarSide(ABC):
     def erase(self, items: Sequence[FarItem]) -> list[Outcome]:
         """Delete items for good, whoever made them (only after a person has approved).
 
+        A far side whose `earlier` yields nothing is never asked to.
+
         Raises:
             FarSideError: as in `send`.
         """
