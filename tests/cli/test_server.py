@@ -61,6 +61,38 @@ def test_run_without_lists_is_reached_too(filled: Path, tipline_: Any, serving: 
         assert httpx.get(server["urls"][0] + "/feeds/high", trust_env=False).status_code == 404
 
 
+def test_a_changed_file_is_put_to_work_without_a_restart(filled: Path, tipline_: Any, serving: Any) -> None:
+    file = filled / "tipline.yml"
+    first = file.read_text()
+    with serving("serve") as server:
+        address = server["urls"][0] + "/feeds/second"
+        assert httpx.get(address, trust_env=False).status_code == 404
+        file.write_text(first + "\n  second: {kind: list, inputs: inbound}\n")
+        before = tipline_("history", "--json").json["versions"][0]["version"]
+        assert tipline_("reload", "--json").json["version"] == before + 1
+        assert "1.2.3.4" in fetched(address, "1.2.3.4", present=True)
+
+        assert "+  second:" in tipline_("history", str(before + 1)).out
+        assert tipline_("revert", str(before), "-m", "not needed").code == 0
+        assert (file.read_text(), httpx.get(address, trust_env=False).status_code) == (first, 404)
+
+
+def test_a_hangup_reads_the_file_again_and_a_wrong_one_changes_nothing(
+    filled: Path, tipline_: Any, serving: Any
+) -> None:
+    file = filled / "tipline.yml"
+    first = file.read_text()
+    with serving("serve") as server:
+        address = server["urls"][0] + "/feeds/second"
+        file.write_text("data: data\nsources: {feed: {kind: lins}}\n")
+        server["process"].send_signal(signal.SIGHUP)
+        assert tipline_("reload").code == 1
+        assert tipline_("status", "--json").json["running"]
+        file.write_text(first + "\n  second: {kind: list, inputs: inbound}\n")
+        server["process"].send_signal(signal.SIGHUP)
+        assert "1.2.3.4" in fetched(address, "1.2.3.4", present=True)
+
+
 def test_a_second_server_on_one_directory_is_refused(filled: Path, tipline_: Any, serving: Any) -> None:
     with serving("serve"):
         answer = tipline_("serve", "--json")

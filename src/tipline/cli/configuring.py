@@ -1,7 +1,8 @@
-"""Commands on the configuration: init, check, plan."""
+"""Commands on the configuration: init, check, plan, and hashes for it."""
 
 from __future__ import annotations
 
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from tipline.cli.base import FAILED, Session, command
 from tipline.cli.show import line, table
-from tipline.errors import ConfigError
+from tipline.errors import ConfigError, TiplineError
 
 
 @command()
@@ -31,6 +32,20 @@ def init(session: Session) -> None:
         line("written:", str(session.config)),
         line("next: edit it, then `tipline check` and `tipline serve`"),
     )
+
+
+@command("reader-hash")
+def reader_hash(session: Session) -> None:
+    """Make the hash of a reader's password, which is asked for or read from standard input."""
+    from tipline.passwords import hash_password
+
+    typed = sys.stdin.isatty()
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if typed else sys.stdin.readline()
+    password = password.rstrip("\r\n")
+    if not password:
+        raise TiplineError("the password is empty")
+    hashed = hash_password(password)
+    session.show({"hash": hashed}, line(hashed))
 
 
 @command()
@@ -110,9 +125,56 @@ def plan(
     notes = [line(f"{o['output']}: {note}", style="yellow") for o in found["outputs"] for note in o["notes"]]
     nodes = [line("new sources (not read yet):", ", ".join(found["new_sources"]))] if found["new_sources"] else []
     nodes += [line("gone:", ", ".join(found["gone"]))] if found["gone"] else []
-    end = "approved: restart tipline with this file" if approve else "nothing was changed"
+    end = "approved: `tipline reload`, or start tipline, with this file" if approve else "nothing was changed"
     columns = ("output", "state", "published", "added", "removed", "changed")
     session.show(found, table(columns, rows), *samples, *notes, *nodes, line(end, style="dim"))
+
+
+@command()
+def reload(session: Session) -> None:
+    """Put the changed configuration file to work in the running server; nothing restarts."""
+    _show_committed(session, session.call("reload", waiting="evaluating ...", user=session.user))
+
+
+@command()
+def history(
+    session: Session,
+    version: Annotated[int | None, typer.Argument(help="Show what this version changed.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many versions.")] = 20,
+) -> None:
+    """List the versions of the configuration that were put to work, or show what one of them changed."""
+    if version is not None:
+        found = session.call("version", version=version)
+        session.show(found, line(found["diff"].rstrip() or "the first one, or the same as before"))
+        return
+    found = session.call("history", limit=limit)
+    rows = [(each["version"], each["at"], each["actor"], each["message"]) for each in found["versions"]]
+    session.show(found, table(("version", "at", "by", "message"), rows))
+
+
+@command()
+def revert(
+    session: Session,
+    version: Annotated[int, typer.Argument(help="The version to go back to (see `tipline history`).")],
+    message: Annotated[str, typer.Option("--message", "-m", help="Why.")] = "",
+    approve: Annotated[bool, typer.Option("--approve", help="Let what it changes pass the guards.")] = False,
+) -> None:
+    """Put an earlier version of the configuration to work again, as a new version; the file is written."""
+    done = session.call(
+        "revert", waiting="evaluating ...", version=version, message=message, approve=approve, user=session.user
+    )
+    _show_committed(session, done)
+
+
+def _show_committed(session: Session, done: dict[str, Any]) -> None:
+    words = ("output", "added", "changed", "removed", "held", "message")
+    rows = [tuple(each[word] for word in words) for each in done["outputs"]]
+    waits = (
+        [line(f"waits for the next start: {', '.join(done['at_restart'])}", style="yellow")]
+        if done["at_restart"]
+        else []
+    )
+    session.show(done, line(f"version {done['version']} runs"), table(words, rows), *waits)
 
 
 def _needing(outputs: dict[str, Any]) -> dict[str, list[str]]:

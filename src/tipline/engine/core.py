@@ -16,11 +16,15 @@ from tipline.engine.maintain import purge_expired, withdraw_stale
 from tipline.engine.poll import Poller, PollResult
 from tipline.engine.times import Clock, utc_now
 from tipline.errors import ConfigError, StoreError
+from tipline.store import versions
 from tipline.store.control import Control
 from tipline.store.lake import Lake
 from tipline.store.lock import DirectoryLock
 
 log = structlog.get_logger()
+
+# Settings that a running process keeps: it has opened the data directory and named its copies with them.
+KEPT = ("data", "instance", "store")
 
 
 class Engine:
@@ -40,7 +44,6 @@ class Engine:
     def __init__(
         self, configuration: Configuration, *, in_memory: bool = False, trial: bool = False, clock: Clock = utc_now
     ) -> None:
-        self.configuration = configuration
         self.clock = clock
         self.data = configuration.data
         self._lock = None if in_memory else DirectoryLock(self.data)
@@ -60,12 +63,19 @@ class Engine:
             raise
         self.spool = self.data / "spool"
         try:
-            self.graph = self._look(configuration) if trial else self._apply(configuration)
-        except ConfigError:
+            self.graph = self._look(configuration) if trial else self._number(configuration)
+            if not trial:
+                self._note(configuration, "the file", "found at the start")
+        except (ConfigError, StoreError):
             self.close()
             raise
         self.poller = Poller(self.lake, self.control, self.spool, configuration.path.parent)
         self.evaluator = Evaluator(self.lake, self.control, self.graph)
+
+    @property
+    def configuration(self) -> Configuration:
+        """What runs now; `apply` puts another one in its place."""
+        return self.graph.configuration
 
     def close(self) -> None:
         """Let go of the data directory."""
@@ -84,11 +94,12 @@ class Engine:
 
     def poll(self, name: str) -> PollResult:
         """Poll one source now (one poll of a source at a time)."""
-        source = self.graph.sources[name]
         with self._source_locks.setdefault(name, threading.Lock()):
-            return self.poller.poll(
-                source, self.graph.ids[name], self.clock(), allow_list=name in self.configuration.allow_lists
-            )
+            graph = self.graph
+            if name not in graph.sources:
+                raise ConfigError("there is no such source any more", where=name)
+            allow_list = name in graph.configuration.allow_lists
+            return self.poller.poll(graph.sources[name], graph.ids[name], self.clock(), allow_list=allow_list)
 
     def evaluate(self, outputs: Iterable[str] | None = None, *, approved: bool = False) -> list[Evaluated]:
         """Bring outputs (all, unless named) up to date with claims and time."""
@@ -97,16 +108,32 @@ class Engine:
 
     def tick(self) -> None:
         """What time alone does to claims: expired ones leave, and a source that failed too long is withdrawn."""
-        now = self.clock()
-        for name, source in self.graph.sources.items():
-            purge_expired(self.lake, source, self.graph.ids[name], now)
-            withdraw_stale(self.lake, source, self.graph.ids[name], now)
+        now, graph = self.clock(), self.graph
+        for name, source in graph.sources.items():
+            purge_expired(self.lake, source, graph.ids[name], now)
+            withdraw_stale(self.lake, source, graph.ids[name], now)
+
+    def apply(self, configuration: Configuration, *, actor: str, message: str = "") -> None:
+        """Put another configuration to work, between two evaluations; what runs of the old one ends as it began.
+
+        The data directory, the database's settings and the instance stay as they were at the start.
+
+        Raises:
+            ConfigError: a node changed its kind; nothing was changed.
+            StoreError: the data directory cannot be written; nothing was changed.
+        """
+        kept = {name: getattr(self.configuration.settings, name) for name in KEPT}
+        configuration.settings = configuration.settings.model_copy(update=kept)
+        graph = self._number(configuration)
+        with self.lake.writing():  # no evaluation holds the lane, so none sees half of each
+            self.graph = self.evaluator.graph = graph
+        self._note(configuration, actor, message)
 
     def file(self, *parts: str) -> Path:
         """A path inside the data directory."""
         return self.data.joinpath(*parts)
 
-    def _apply(self, configuration: Configuration) -> Graph:
+    def _number(self, configuration: Configuration) -> Graph:
         """Give every node its number and tables; retire those that are gone."""
         nodes = [(name, node.sort, node.kind) for name, node in configuration.nodes().items()]
         now = self.clock()
@@ -116,6 +143,10 @@ class Engine:
                 if name not in ids and not known.retired:
                     con.execute("UPDATE nodes SET retired = ? WHERE id = ?", [now, known.number])
         return Graph(configuration, ids)
+
+    def _note(self, configuration: Configuration, actor: str, message: str) -> None:
+        if configuration.text:
+            versions.note(self.control, self.clock(), actor, message, configuration.text)
 
     def _look(self, configuration: Configuration) -> Graph:
         """The nodes that the lake knows already; nothing is changed."""

@@ -15,6 +15,7 @@ from tipline.engine.adopt import AdoptPlan, adopt
 from tipline.engine.core import Engine
 from tipline.engine.deliver import PENDING, CycleReport, Deliverer
 from tipline.engine.reconcile import ReconcileReport, reconcile
+from tipline.engine.slots import slots
 from tipline.errors import FarSideError, TiplineError
 from tipline.outputs.delivery import Delivered
 from tipline.sources.local import Local
@@ -32,43 +33,68 @@ class Deliveries:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._running = False
+        self._threads: dict[str, threading.Thread] = {}
         self._seen: set[str] = set()
         self._wakes: dict[str, threading.Event] = {}
-        lists = engine.configuration.allow_lists
-        pinned = [name for name, kind in engine.graph.sources.items() if isinstance(kind, Local) and name not in lists]
-        self._deliverers = {
-            name: Deliverer(
-                engine.lake, engine.control, engine.graph, name, clock=engine.clock, stop=self._stop, pinned=pinned
-            )
-            for name, kind in engine.graph.outputs.items()
-            if isinstance(kind, Delivered)
-        }
+        self._deliverers: dict[str, Deliverer] = {}
+        self._refreshing = threading.Lock()
+        self.refresh()
 
     def start(self) -> None:
         """Deliver in the background until `stop`."""
+        self._running = True
         for name in self._deliverers:
-            self._wakes[name] = threading.Event()
-            thread = threading.Thread(target=self._run, args=(name,), name=f"deliver-{name}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._launch(name)
 
     def stop(self) -> None:
         """Stop at the next safe point and close the connections."""
-        self._stop.set()
-        for wake in self._wakes.values():
-            wake.set()
-        for thread in self._threads:
-            thread.join()
-        for deliverer in self._deliverers.values():
+        with self._refreshing:
+            self._running = False
+            self._end(list(self._deliverers))
+
+    def refresh(self) -> None:
+        """Follow the engine's configuration: whose settings stay the same goes on; the others end at a safe point."""
+        graph, control = self.engine.graph, self.engine.control
+        lists = graph.configuration.allow_lists
+        pinned = [name for name, kind in graph.sources.items() if isinstance(kind, Local) and name not in lists]
+        with self._refreshing:
+            made = {
+                name: Deliverer(self.engine.lake, control, graph, name, clock=self.engine.clock, pinned=pinned)
+                for name, kind in graph.outputs.items()
+                if isinstance(kind, Delivered)
+            }
+            before = self._deliverers
+            same = {name for name, new in made.items() if name in before and new.does_what(before[name])}
+            self._end([name for name in before if name not in same])
+            self._deliverers = {name: before[name] if name in same else new for name, new in made.items()}
+            for name in made.keys() - same if self._running else ():
+                self._launch(name)
+
+    def _launch(self, name: str) -> None:
+        self._wakes[name] = threading.Event()
+        thread = threading.Thread(target=self._run, args=(name,), name=f"deliver-{name}", daemon=True)
+        self._threads[name] = thread
+        thread.start()
+
+    def _end(self, names: list[str]) -> None:
+        ending = {name: self._deliverers[name] for name in names}
+        for name, deliverer in ending.items():
+            deliverer.stop.set()
+            if name in self._wakes:
+                self._wakes.pop(name).set()
+        for name, deliverer in ending.items():
+            if name in self._threads:
+                self._threads.pop(name).join()
             deliverer.close()
+            self._seen.discard(name)  # whatever comes in its place looks at the far side first
 
     def wake(self, outputs: Iterable[str]) -> None:
         """Look at these outputs now."""
         for name in outputs:
-            if name in self._wakes:
-                self._wakes[name].set()
+            wake = self._wakes.get(name)
+            if wake is not None:
+                wake.set()
 
     def drain(self) -> dict[str, dict[str, Any]]:
         """Deliver until nothing is left that can be done now; returns what each output's cycles did together."""
@@ -78,6 +104,16 @@ class Deliveries:
         """What an output has sent in all: sent, accepted, errors, deleted."""
         row = delivery(self.engine.control, output)
         return {name: int(getattr(row, name)) for name in _COUNTS}
+
+    def preview(self, output: str, limit: int) -> dict[str, Any]:
+        """The requests that an output would make; none is made."""
+        return self._deliverers[output].preview(limit)
+
+    def slots(
+        self, output: str, limit: int, *, waiting: str = "", text: str = "", after: tuple[int, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Which published indicators are to be at a far side, and which wait and why."""
+        return slots(self._deliverers[output], limit, waiting=waiting, text=text, after=after)
 
     def reconcile(self, output: str, *, fix: bool = False) -> ReconcileReport:
         """Hold a far side against what it should hold."""
@@ -93,7 +129,7 @@ class Deliveries:
 
     def _drain(self, deliverer: Deliverer) -> dict[str, Any]:
         total = CycleReport(deliverer.name)
-        while not self._stop.is_set():
+        while not deliverer.stop.is_set():
             report = deliverer.cycle()
             for name in ("sent", "accepted", "deleted"):
                 setattr(total, name, getattr(total, name) + getattr(report, name))
@@ -106,7 +142,7 @@ class Deliveries:
 
     def _run(self, name: str) -> None:
         deliverer, wake = self._deliverers[name], self._wakes[name]
-        while not self._stop.is_set():
+        while not deliverer.stop.is_set():
             wait = _IDLE
             try:
                 self._reconcile_daily(deliverer)

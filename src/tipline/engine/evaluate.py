@@ -75,8 +75,10 @@ class Evaluator:
         holds: list[tuple[str, Trip | None]] = []
         self._processed: dict[str, Ledger] = {}
         with self.lake.writing() as con:
+            # Another configuration may have taken its place while this waited for the lane.
+            there = [name for name in outputs if name in self.graph.outputs]
             now = current_positions(con, self.graph, at)
-            for (audience, incremental), names in self._groups(con, outputs, at).items():
+            for (audience, incremental), names in self._groups(con, there, at).items():
                 for result, trip in self._group(con, audience, names, at, now, approved, incremental=incremental):
                     results.append(result)
                     holds.append((result.output, trip))

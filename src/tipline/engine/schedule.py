@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 import duckdb
 import structlog
 
+from tipline.config.schema import Configuration
 from tipline.engine.alerts import Alerts
 from tipline.engine.conditions import conditions
 from tipline.engine.core import Engine
@@ -19,6 +21,8 @@ from tipline.engine.evaluate import Evaluated
 from tipline.engine.listfiles import write_files
 from tipline.engine.maintain import prune_history, sort_published
 from tipline.engine.poll import PollResult
+from tipline.engine.signin import SignIn
+from tipline.engine.static import publisher
 from tipline.errors import TiplineError
 from tipline.sources.base import Source
 from tipline.sources.local import Local
@@ -55,12 +59,13 @@ class Scheduler:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.deliveries = Deliveries(engine)
-        settings = engine.configuration.settings
-        self.alerts = Alerts(engine.control, list(settings.alerts), settings.instance)
+        self.publisher = publisher(engine)
+        self.alerts = self._alerts()
         self.error: str | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._lock = threading.Lock()
+        self._reloading = threading.Lock()
         self._asked: set[str] = set()
         self._running: dict[str, Future[None]] = {}
         self._thread: threading.Thread | None = None
@@ -74,12 +79,14 @@ class Scheduler:
         self._thread = threading.Thread(target=self._loop, name="schedule", daemon=True)
         self._thread.start()
         self.deliveries.start()
+        self.publisher.start()
 
     def stop(self) -> None:
         """Stop at the next safe point; whatever was not finished goes on at the next start."""
         self._stop.set()
         self._wake.set()
         self.deliveries.stop()
+        self.publisher.stop()
         if self._thread:
             self._thread.join()
         if self._pool:
@@ -97,19 +104,43 @@ class Scheduler:
                 self._asked.add(source)
         self._wake.set()
 
+    @property
+    def polling(self) -> list[str]:
+        """Sources that are being polled, or are about to be because somebody asked."""
+        with self._lock:
+            asked = set(self._asked)
+        return sorted(asked | {name for name, future in [*self._running.items()] if not future.done()})
+
     def changed(self, outputs: list[str], *, approved: bool = False) -> list[Evaluated]:
         """Evaluate outputs after a change by hand, and get their deliveries going."""
         return self._evaluate(outputs, approved=approved)
+
+    def reload(self, configuration: Configuration, *, actor: str, message: str = "") -> list[Evaluated]:
+        """Put another configuration to work without a restart: what it leaves as it was does not notice.
+
+        Raises:
+            ConfigError: a node changed its kind; what ran before runs on.
+            StoreError: the data directory cannot be written; what ran before runs on.
+        """
+        with self._reloading:
+            self.engine.apply(configuration, actor=actor, message=message)
+            self.alerts = self._alerts()
+            self.deliveries.refresh()
+            evaluated = self._evaluate(list(self.engine.graph.outputs))
+        self.wake()
+        log.info("configuration put to work", actor=actor, message=message)
+        return evaluated
 
     def run_once(self) -> Round:
         """Poll every source, evaluate every output, deliver until nothing is left to do."""
         result = Round()
         names = [name for name, source in self.engine.graph.sources.items() if polled(source)]
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="poll") as pool:
-            result.polls = list(pool.map(self.engine.poll, names))
+            result.polls = [poll for polls in pool.map(lambda name: list(self._polls(name)), names) for poll in polls]
         self.engine.tick()
         result.evaluated = self._evaluate(list(self.engine.graph.outputs))
         result.deliveries = self.deliveries.drain()
+        self.publisher.cycle()
         self._tell()
         return result
 
@@ -117,7 +148,8 @@ class Scheduler:
         try:
             while not self._stop.is_set():
                 try:
-                    self._step()
+                    with self._reloading:
+                        self._step()
                 except (TiplineError, duckdb.Error) as exc:
                     log.error("engine", error=str(exc))
                 self._wake.wait(_STEP)
@@ -133,6 +165,8 @@ class Scheduler:
         for name in self._due(now):
             if self._pool is not None:
                 self._running[name] = self._pool.submit(self._poll, name)
+                # Somebody may have asked for it meanwhile.
+                self._running[name].add_done_callback(lambda _: self._wake.set())
         if self._every("tick", _TICK, now):
             self.engine.tick()
             self._evaluate(list(self.engine.graph.outputs))
@@ -141,8 +175,13 @@ class Scheduler:
         if self._every("upkeep", _UPKEEP, now):
             retention = self.engine.configuration.settings.store.retention
             prune_history(self.engine.lake, self.engine.control, self.engine.graph, now, retention)
+            SignIn(self.engine.control, self.engine.clock).prune()
             for name in self.engine.graph.outputs:
                 sort_published(self.engine.lake, self.engine.graph, name)
+
+    def _alerts(self) -> Alerts:
+        settings = self.engine.configuration.settings
+        return Alerts(self.engine.control, list(settings.alerts), settings.instance)
 
     def _every(self, what: str, period: timedelta, now: datetime) -> bool:
         last = self._last.get(what)
@@ -168,20 +207,28 @@ class Scheduler:
         with self.engine.lake.reading() as con:
             rows = con.execute("SELECT source, last_poll, failing_since FROM source_state").fetchall()
         states = {number: (last, failing) for number, last, failing in rows}
-        due = []
-        for name, source in self.engine.graph.sources.items():
-            last, failing = states.get(self.engine.graph.ids[name], (None, None))
+        due, graph = [], self.engine.graph
+        for name, source in graph.sources.items():
+            last, failing = states.get(graph.ids[name], (None, None))
             period = min(source.settings.every, _RETRY) if failing else source.settings.every
             ready = name in asked or last is None or last + period <= now
             if polled(source) and ready and name not in self._running:
                 due.append(name)
         return due
 
+    def _polls(self, name: str) -> Iterator[PollResult]:
+        """Poll a source, and again while it has more."""
+        more = True
+        while more and not self._stop.is_set():
+            result = self.engine.poll(name)
+            more = result.more
+            yield result
+
     def _poll(self, name: str) -> None:
         try:
-            result = self.engine.poll(name)
-            if result.committed or result.held:
-                self._evaluate(self.engine.graph.downstream(name))
+            for result in self._polls(name):
+                if result.committed or result.held:
+                    self._evaluate(self.engine.graph.downstream(name))
         except TiplineError as exc:
             log.error("poll", source=name, error=str(exc))
 
@@ -192,6 +239,7 @@ class Scheduler:
             if result.committed or result.full or result.output not in self._written:
                 write_files(self.engine, result.output)
                 self._written.add(result.output)
+                self.publisher.wake()
         self.deliveries.wake([result.output for result in results if result.committed])
         return results
 

@@ -1,0 +1,129 @@
+"""Edits a configuration's YAML text: one node is put in or taken out, and everything else stays as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from tipline.errors import ConfigError
+
+_WIDTH = 4096  # columns at which long values would be folded
+
+
+def put_node(text: str, section: str, name: str, body: Mapping[str, Any], *, replace: bool = False) -> str:
+    """The text with a node in a section (`sources`, `processors`, `outputs`), which is made if it is missing.
+
+    Args:
+        text: YAML.
+        section: where.
+        name: of the node.
+        body: its settings.
+        replace: whether a node of that name may go.
+
+    Raises:
+        ConfigError: the text is not a mapping in YAML, or the name is taken.
+    """
+    yaml, document = _parsed(text)
+    nodes = document.get(section)
+    if nodes is None:
+        nodes = document[section] = CommentedMap()
+    if not isinstance(nodes, CommentedMap):
+        raise ConfigError(f"{section} must map names to nodes", fix="correct the file first")
+    taken = any(name in (document.get(part) or {}) for part in ("sources", "processors", "outputs"))
+    if taken and not (replace and name in nodes):
+        raise ConfigError(f"there is a node {name} already", fix="choose another name")
+    nodes.fa.set_block_style()
+    if isinstance(nodes.get(name), CommentedMap):
+        _change(nodes[name], body)
+    else:
+        nodes[name] = _block(body)
+    return _written(yaml, document)
+
+
+def drop_node(text: str, section: str, name: str) -> str:
+    """The text without a node.
+
+    Raises:
+        ConfigError: there is no such node.
+    """
+    yaml, document = _parsed(text)
+    nodes = document.get(section)
+    if not isinstance(nodes, CommentedMap) or name not in nodes:
+        raise ConfigError(f"{section} has no node {name}", fix="check the name")
+    del nodes[name]
+    return _written(yaml, document)
+
+
+def node_text(text: str, section: str, name: str) -> str:
+    """One node's settings, as they stand in the text.
+
+    Raises:
+        ConfigError: there is no such node.
+    """
+    yaml, document = _parsed(text)
+    nodes = document.get(section)
+    if not isinstance(nodes, CommentedMap) or name not in nodes:
+        raise ConfigError(f"{section} has no node {name}", fix="check the name")
+    return _written(yaml, nodes[name])
+
+
+def settings_of(text: str) -> CommentedMap:
+    """One node's settings from YAML text.
+
+    Raises:
+        ConfigError: it is not a mapping in YAML.
+    """
+    return _parsed(text)[1]
+
+
+def _change(node: CommentedMap, body: Mapping[str, Any]) -> None:
+    """Give a node other settings; what stays the same keeps its place and its comments."""
+    for key in [key for key in node if key not in body]:
+        del node[key]
+    for key, value in body.items():
+        if key not in node or node[key] != value:
+            node[key] = _flow(value)
+
+
+def _parsed(text: str) -> tuple[YAML, CommentedMap]:
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = _WIDTH
+    sequence = next((line for line in text.splitlines() if line.lstrip().startswith("- ")), "")
+    yaml.indent(mapping=2, sequence=4 if sequence.startswith(" ") else 2, offset=2 if sequence.startswith(" ") else 0)
+    try:
+        document = yaml.load(text) if text.strip() else CommentedMap()
+    except YAMLError as exc:
+        raise ConfigError("not valid YAML", fix="correct the file first: tipline check says where") from exc
+    if document is None:
+        document = CommentedMap()
+    if not isinstance(document, CommentedMap):
+        raise ConfigError("the file's top level is not a mapping", fix="correct the file first")
+    return yaml, document
+
+
+def _block(body: Mapping[str, Any]) -> CommentedMap:
+    made = CommentedMap()
+    for key, value in body.items():
+        made[key] = _flow(value)
+    return made
+
+
+def _flow(value: Any) -> Any:
+    """Small mappings stand on one line, as people write them."""
+    if not isinstance(value, Mapping):
+        return value
+    made = CommentedMap({key: _flow(inner) for key, inner in value.items()})
+    made.fa.set_flow_style()
+    return made
+
+
+def _written(yaml: YAML, document: CommentedMap) -> str:
+    out = StringIO()
+    yaml.dump(document, out)
+    return out.getvalue()

@@ -1,0 +1,124 @@
+"""Operations that look at and change the configuration while it runs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from tipline.config.edit import settings_of
+from tipline.engine.configuring import Committed, Configuring
+from tipline.engine.operation import Base, operation
+from tipline.engine.visible import NotYoursError
+
+
+class ConfigurationOperations(Base):
+    """The candidate, commits, history, and the way back."""
+
+    @operation
+    def configuration(self) -> dict[str, Any]:
+        """The text that runs, its version, and the candidate that is being edited."""
+        self._whole_file()
+        return self._configuring.current()
+
+    @operation
+    def check(self, text: str) -> dict[str, Any]:
+        """Every problem of a configuration's text."""
+        self._whole_file()
+        return self._configuring.check(text)
+
+    @operation
+    def save_candidate(self, text: str, base: int, revision: int = 0, user: str = "") -> dict[str, Any]:
+        """Keep a text in the making; refused if somebody else saved or committed in the meantime."""
+        self._whole_file()
+        _, user = self._acting(None, user)
+        return vars(self._configuring.save(text, base=base, revision=revision, user=user))
+
+    @operation
+    def discard_candidate(self) -> dict[str, Any]:
+        """Forget the text in the making."""
+        self._whole_file()
+        self._configuring.discard()
+        return {}
+
+    @operation
+    def commit(self, text: str, message: str, base: int, *, approve: bool = False, user: str = "") -> dict[str, Any]:
+        """Put a text to work and write it to the file; `approve` lets what the plan showed pass the guards."""
+        self._whole_file()
+        _, user = self._acting(None, user)
+        return _committed(self._configuring.commit(text, message, base=base, user=user, approve=approve))
+
+    @operation
+    def revert(self, version: int, message: str = "", *, approve: bool = False, user: str = "") -> dict[str, Any]:
+        """Put an earlier version to work again."""
+        self._whole_file()
+        _, user = self._acting(None, user)
+        return _committed(self._configuring.revert(version, message, user=user, approve=approve))
+
+    @operation
+    def node_settings(self, name: str) -> dict[str, Any]:
+        """One node's settings as they stand in the file: as YAML text and as JSON."""
+        return self._configuring.node(name)
+
+    @operation
+    def put_node(
+        self,
+        section: Literal["sources", "processors", "outputs"],
+        name: str,
+        base: int,
+        *,
+        settings: dict[str, Any] | None = None,
+        text: str | None = None,
+        message: str = "",
+        approve: bool = False,
+        user: str = "",
+    ) -> dict[str, Any]:
+        """Add or change one node, by its settings or by YAML text, and put that to work."""
+        _, user = self._acting(None, user)
+        body = settings_of(text) if text is not None else settings or {}
+        done = self._configuring.put_node(section, name, body, message, base=base, user=user, approve=approve)
+        return _committed(done)
+
+    @operation
+    def drop_node(
+        self, name: str, base: int, message: str = "", *, approve: bool = False, user: str = ""
+    ) -> dict[str, Any]:
+        """Take one node out of the configuration, and put that to work."""
+        _, user = self._acting(None, user)
+        return _committed(self._configuring.drop_node(name, message, base=base, user=user, approve=approve))
+
+    @operation
+    def reload(self, user: str = "") -> dict[str, Any]:
+        """Put to work what stands in the configuration file now."""
+        self._whole_file()
+        _, user = self._acting(None, user)
+        return _committed(self._configuring.reload(user))
+
+    @operation
+    def history(self, limit: int = 50, before: int | None = None) -> dict[str, Any]:
+        """Versions of the configuration that were put to work, newest first."""
+        self._whole_file()
+        return {"versions": self._configuring.history(max(1, min(limit, 500)), before)}
+
+    @operation
+    def version(self, version: int, against: int | None = None) -> dict[str, Any]:
+        """One version, and what it changed against another (the one before it, if not said)."""
+        self._whole_file()
+        return self._configuring.compared(version, against)
+
+    def _whole_file(self) -> None:
+        """Raises if the file has nodes of other teams: its text shows their settings."""
+        configuration = self.engine.configuration
+        if not all(self.asker.owns(node.settings) for node in configuration.nodes().values()):
+            raise NotYoursError("the file has nodes of other teams", fix="ask an admin, or change your own nodes alone")
+
+    @property
+    def _configuring(self) -> Configuring:
+        return Configuring(self.scheduler, self.asker)
+
+
+def _committed(done: Committed) -> dict[str, Any]:
+    outputs = [
+        {"output": each.output, "added": each.added, "changed": each.changed, "removed": each.removed,
+         "held": each.held, "message": each.message}
+        for each in done.evaluated
+    ]  # fmt: skip
+    return {"version": done.version, "outputs": outputs, "at_restart": done.at_restart}
