@@ -117,7 +117,7 @@ def test_pattern_takes_linear_time(tmp_path: Path) -> None:
         ({"pattern": r"(?P<valeu>a)"}, "did you mean 'value'"),
         ({"pattern": r"(?P<value>a)(?P<zzz>b)"}, "extra_zzz"),
         ({"pattern": r"(?P<type>a)"}, "no group named value"),
-        ({"pattern": r"(?P<value>a)", "hosts": True}, "exclude each other"),
+        ({"pattern": r"(?P<value>a)", "dialect": "hosts"}, "exclude each other"),
         ({"ignore": ["("]}, "not a regular expression"),
         ({"comments": ["#", ""]}, "skip every line"),
     ],
@@ -128,15 +128,15 @@ def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None
 
 
 def test_hosts_files_give_names_not_addresses() -> None:
-    frame = read(DATA / "plain/hosts/osint.digitalside.it.hosts", hosts=True)
+    frame = read(DATA / "plain/hosts/osint.digitalside.it.hosts", dialect="hosts")
     assert (frame.height, frame.row(0)) == (2211, ("10x45.com", "domain"))
-    assert read(DATA / "plain/hosts/WindowsSpyBlocker-EXTRA.hosts", hosts=True).height == 146
+    assert read(DATA / "plain/hosts/WindowsSpyBlocker-EXTRA.hosts", dialect="hosts").height == 146
 
 
 def test_hosts_file_with_local_names_several_names_and_a_comment(tmp_path: Path) -> None:
     local = "127.0.0.1 localhost\n::1 ip6-localhost\n0.0.0.0 0.0.0.0\n"
     body = f"{local}0.0.0.0 a.com b.com # c.com\n::\td.com\nno-address e.com\n"
-    frame = text(tmp_path, body, hosts=True)
+    frame = text(tmp_path, body, dialect="hosts")
     assert values(frame) == ["a.com", "b.com", "d.com", "no-address e.com"]
     assert frame["drop"].to_list() == [None, None, None, "bad-row"]
 

@@ -65,6 +65,7 @@ def decode(
     *,
     hint: str | None = None,
     member: str | None = None,
+    opaque: tuple[bytes, ...] = (),
     feed: str = "",
 ) -> Decoded:
     """Unpack a body (up to two layers) and turn it into UTF-8.
@@ -76,6 +77,7 @@ def decode(
         charset: character set that the user says it has; overrides everything but a byte-order mark.
         hint: character set that the server says it has; used only if the body is not UTF-8.
         member: pattern that chooses a file of a zip archive.
+        opaque: how bodies begin that are unpacked only, since the format reads them as bytes.
         feed: name, for messages.
 
     Raises:
@@ -88,7 +90,7 @@ def decode(
     try:
         path = _unpack(src, dst_dir, limits or Limits(), member, feed=feed, made=made)
         target = _new(dst_dir, made)
-        if to_utf8(path, target, charset, hint, feed=feed, warnings=warnings):
+        if not _begins(path, opaque) and to_utf8(path, target, charset, hint, feed=feed, warnings=warnings):
             path = target
     except BaseException:
         path = None
@@ -98,6 +100,11 @@ def decode(
             if file != path:
                 file.unlink(missing_ok=True)
     return Decoded(path, warnings)
+
+
+def _begins(path: Path, opaque: tuple[bytes, ...]) -> bool:
+    with path.open("rb") as stream:
+        return bool(opaque) and stream.read(max(map(len, opaque))).startswith(opaque)
 
 
 def _unpack(path: Path, dst_dir: Path, limits: Limits, member: str | None, *, feed: str, made: list[Path]) -> Path:

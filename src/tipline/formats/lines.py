@@ -1,9 +1,9 @@
-"""The lines format: one indicator a line, hosts files, and lines that a regular expression takes apart."""
+"""The lines format: one indicator a line, dialects of lists, and lines that a regular expression takes apart."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
+from tipline.errors import FormatError
 from tipline.formats.base import (
     ATTRIBUTES,
     BAD_ROW,
@@ -23,16 +24,10 @@ from tipline.formats.base import (
     open_text,
     slices,
 )
+from tipline.formats.dialects import READERS, Dialect
 
 # A URL ends at white space only, since commas, semicolons and # belong to URLs; all else also at those.
 _FIRST_WORD = r"^([^\s,;#/]*://\S*[^\s,;#]|[^\s,;#/:]*[A-Za-z][^\s,;#/:]*(?::\d+)?/\S*[^\s,;#]|[^\s,;#]+)"
-_ADDRESS = r"^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.%\w]*)$"
-_HOSTS_COMMENT = r"#.*$"
-_LOCAL_NAMES = (
-    "localhost", "localhost.localdomain", "local", "broadcasthost", "ip6-localhost", "ip6-loopback",
-    "ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts", "localhost4",
-    "localhost6", "localhost4.localdomain4", "localhost6.localdomain6",
-)  # fmt: skip
 _RANGE = {"start", "end"}
 _EXTRA = "extra_"
 
@@ -55,9 +50,16 @@ class LinesSettings(TextSettings):
             "range), type, confidence, ...; extra_NAME is kept as NAME. Lines without a match are bad rows."
         ),
     )
-    hosts: bool = Field(
+    dialect: Dialect = Field(
+        default="plain",
+        description=(
+            "A syntax with meanings of its own: what it blocks is taken, what it lets through or only restricts "
+            "is dropped with a reason. plain: `take` or `pattern`."
+        ),
+    )
+    redirects: bool = Field(
         default=False,
-        description="A hosts file: an address, then names; the names are taken, not the address.",
+        description="hosts, dnsmasq, unbound, rpz: take also names that are answered with a page or address.",
     )
     ignore: Prefixes = Field(
         default_factory=list,
@@ -83,8 +85,8 @@ class LinesSettings(TextSettings):
     def _pattern_names_fields(self) -> LinesSettings:
         if self.pattern is None:
             return self
-        if self.hosts:
-            raise ValueError("hosts and pattern exclude each other")
+        if self.dialect != "plain":
+            raise ValueError("dialect and pattern exclude each other")
         names = {name for name in _groups(self.pattern) if not name.isdigit()}
         known = {"value", *ATTRIBUTES, *_RANGE}
         for name in sorted(names - known):
@@ -119,14 +121,32 @@ def read(path: Path, settings: LinesSettings, ctx: Context) -> Iterator[pl.DataF
         ctx: feed's name, and where warnings go.
 
     Raises:
-        FormatError: a web page, or a line of over 16 MiB.
+        FormatError: a web page, a line of over 16 MiB, or a file of another dialect.
     """
+    rows = _reader(settings)
     with open_text(path, settings, ctx) as stream:
         for _ in range(settings.skip_rows):
             stream.readline()
         for block in line_blocks(stream, ctx):
             lines = pl.read_lines(BytesIO(block), name="line")
-            yield from slices(_raw(_wanted(lines, settings), settings))
+            try:
+                found = rows(lines)
+            except FormatError as error:
+                error.where = error.where or ctx.feed
+                raise
+            yield from slices(found)
+
+
+def _reader(settings: LinesSettings) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """What makes raw rows of the lines of one file, block after block."""
+    if settings.dialect == "plain":
+        return lambda lines: _raw(_wanted(lines, settings), settings)
+    read_dialect = READERS[settings.dialect](settings.redirects)
+    return lambda lines: read_dialect(_not_ignored(lines, settings.ignore))
+
+
+def _not_ignored(lines: pl.DataFrame, patterns: list[str]) -> pl.DataFrame:
+    return lines.filter(~pl.any_horizontal(pl.col("line").str.contains(p) for p in patterns)) if patterns else lines
 
 
 def _wanted(lines: pl.DataFrame, settings: LinesSettings) -> pl.DataFrame:
@@ -135,14 +155,10 @@ def _wanted(lines: pl.DataFrame, settings: LinesSettings) -> pl.DataFrame:
     keep = line != ""
     for prefix in settings.comments:
         keep &= ~line.str.starts_with(prefix)
-    for pattern in settings.ignore:
-        keep &= ~line.str.contains(pattern)
-    return lines.select(line.str.strip_chars("\ufeff").str.strip_chars()).filter(keep)
+    return _not_ignored(lines, settings.ignore).select(line.str.strip_chars("\ufeff").str.strip_chars()).filter(keep)
 
 
 def _raw(lines: pl.DataFrame, settings: LinesSettings) -> pl.DataFrame:
-    if settings.hosts:
-        return _hosts(lines)
     if settings.pattern is not None:
         return _matched(lines, settings.pattern)
     if settings.take == "first":
@@ -170,21 +186,6 @@ def _or_bad(frame: pl.DataFrame) -> pl.DataFrame:
         value=pl.when(lost).then(pl.col("line").str.slice(0, TEXT_LIMIT)).otherwise("value"),
         drop=pl.when(lost).then(pl.lit(BAD_ROW)),
     ).drop("line")
-
-
-def _hosts(lines: pl.DataFrame) -> pl.DataFrame:
-    words = pl.col("line").str.replace(_HOSTS_COMMENT, "").str.extract_all(r"\S+")
-    frame = lines.with_columns(words=words).filter(pl.col("words").list.len() > 0)
-    is_entry = (pl.col("words").list.len() > 1) & pl.col("words").list.first().str.contains(_ADDRESS)
-    names = (
-        frame.filter(is_entry)
-        .select(value=pl.col("words").list.slice(1))
-        .explode("value")
-        .filter(~pl.col("value").str.to_lowercase().is_in(_LOCAL_NAMES) & ~pl.col("value").str.contains(_ADDRESS))
-        .with_columns(type=pl.lit("domain"))
-    )
-    bad = frame.filter(~is_entry).select(value=pl.col("line").str.slice(0, TEXT_LIMIT), drop=pl.lit(BAD_ROW))
-    return pl.concat([names, bad], how="diagonal") if bad.height else names
 
 
 def _matched(lines: pl.DataFrame, pattern: str) -> pl.DataFrame:

@@ -18,9 +18,10 @@ COLUMNS = (
     "description", "references", "first_seen", "last_seen", "valid_until",
 )  # fmt: skip
 # Lists are joined to texts and split again by Polars, which takes a third of the time that lists would.
-_JOIN = "\x1f"
+#: Between the items of a list in a cell.
+JOIN = "\x1f"
 _ABOUT = COLUMNS[3:]
-_SPLIT = [pl.col(name).str.split(_JOIN) for name in LIST_ATTRIBUTES]
+_SPLIT = [pl.col(name).str.split(JOIN) for name in LIST_ATTRIBUTES]
 # STIX 2.0 keeps these words among the labels (indicator-label-ov), 2.1 in indicator_types.
 _TYPES = frozenset(
     (
@@ -115,8 +116,8 @@ def _about(item: Object, record: str, survey: Survey) -> dict[str, Any]:
         "confidence": _number(item.get("confidence")),
         "actionable": _actionable(types, labels),
         "tlp": _tlp(item, labels, survey),
-        "threat_types": _JOIN.join(types) or None,
-        "tags": _JOIN.join(tags) or None,
+        "threat_types": JOIN.join(types) or None,
+        "tags": JOIN.join(tags) or None,
         "description": _description(item),
         "references": _references(item),
         "first_seen": text(item.get("valid_from")) or text(item.get("created")),
@@ -156,7 +157,7 @@ def _references(item: Object) -> str | None:
         for each in objects(item.get("external_references"))
         if (said := text(each.get("url")) or text(each.get("external_id")))
     ]
-    return _JOIN.join(found) or None
+    return JOIN.join(found) or None
 
 
 def add_observables(rows: Rows, item: Object, survey: Survey) -> None:

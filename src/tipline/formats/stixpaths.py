@@ -47,6 +47,7 @@ _ALGORITHMS = {
     "sha256": "sha256",
     "sha512": "sha512",
     "ssdeep": "ssdeep",
+    "ssdeepwhirlpool": "ssdeep",  # misp2sentinel's name of it
 }
 #: Type words of plain file hashes: one of them says which file is meant.
 HASHES = frozenset({*_ALGORITHMS.values(), "hash"})

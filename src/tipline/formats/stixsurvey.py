@@ -20,6 +20,8 @@ Object = Mapping[str, Any]
 #: Objects with versions that give rows, and those whose names become tags.
 VERSIONED = ("indicator", "observed-data")
 _NAMED = ("malware", "threat-actor", "intrusion-set", "campaign", "attack-pattern", "tool", "infrastructure")
+#: Objects that give no rows, and are read for what they say of others or carry with them.
+CONTEXT = frozenset((*_NAMED, "identity", "marking-definition", "relationship", "extension-definition"))
 _TLP_2 = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
 
 _level = lru_cache(maxsize=1024)(tlp.level)

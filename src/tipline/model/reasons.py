@@ -28,6 +28,8 @@ DROP_REASONS: Mapping[str, str] = MappingProxyType(
         "path-only": "a path without a host",
         "truncated": "cut by its source: it ends in an ellipsis",
         "placeholder": "holds a placeholder such as [e-mail address], so it is a template, not a value",
+        "version": "a number of a version or section, written like an address",
+        "file-name": "the name of a file or of something in code, written like a domain; defang it if it is a domain",
         "regular-expression": "a regular expression, not a value",
         "several-values": "one cell holds several values; split it in the source's settings",
         "malformed": "still defanged after ten rounds of refanging",
@@ -41,13 +43,21 @@ DROP_REASONS: Mapping[str, str] = MappingProxyType(
         "bad-text": "holds control characters",
         "not-an-indicator": "says something about an indicator, as its type says (a text, a port, a size)",
         "reference": "a link to a report, kept as a reference of the indicators beside it",
+        "unreadable": "a body that was pushed or dropped into a folder and could not be read; nothing of it was taken",
         "deleted": "marked as deleted by its source",
         "revoked": "revoked by its publisher",
         "superseded": "an older version of an object that came with a newer one",
+        "allow-entry": "an exception of its list, which says what is let through and not what is bad",
+        "list-rule": "a rule of its list about more or other than one value (a path, a page's element, a name "
+        "server, a condition)",
+        "redirected": "its list answers this name with another address or name (a page, safe search); set "
+        "redirects if such names are bad",
         "bad-pattern": "not a STIX pattern",
         "unsupported-pattern": "a rule in another language than STIX patterns (YARA, Sigma, Snort, ...)",
         "composite-pattern": "part of a condition on several things; no value of it is bad by itself",
         "negated-pattern": "a STIX pattern with a negation, which says what is not bad",
         "wildcard-pattern": "a LIKE with wildcards, which many values match",
+        "related-object": "only related to what is bad (an address that a domain resolved to)",
+        "unresolved-reference": "refers to an object that the document does not hold",
     }
 )

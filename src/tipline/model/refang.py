@@ -6,8 +6,9 @@ Two grades of cleaning:
   (U+00A0, zero-width, BOM, direction marks) and U+FFFD at both ends.
 * `refang` for addresses, hosts, URLs, e-mail addresses and hashes: `trim`, quotes or angle brackets around
   the whole, stray commas and semicolons, format characters inside, and the defanging: `hxxp`, `hXXps`,
-  `h**p`, `meow`, `fxp`, `[.]`, `(.)`, `{.}`, `[dot]`, `(dot)`, `[.com]`, `\.`, `[:]`, `[://]`, `[/]`,
-  `[@]`, `[at]`, `(at)`, `http:\\`, `http:/host`, `[hxxp://]`.
+  `h**p`, `meow`, `fxp`, `[.]`, `(.)`, `{.}`, `<.>`, `[dot]`, `(dot)`, `[.com]`, `\.`, `[:]`, `[::]`, `[://]`,
+  `[/]`, `[@]`, `[at]`, `(at)`, `http:\\`, `http:/host`, `hxxp//host`, `[hxxp://]`, `http[s]://`,
+  `hxxps[]://`, and the dots that look like one (U+2024, U+FF0E).
 
 Refanging reaches into a URL's path too (people defang whole lines), so `a[.]php` there becomes `a.php`; a
 path is otherwise left as it is. Zero-width joiners (U+200C, U+200D) inside a text stay: IDNA gives them a
@@ -30,14 +31,14 @@ _EDGES = rf"\A{_EDGE}+|{_EDGE}+\z"
 
 #: Format characters that carry no meaning inside an indicator: zero-width space, word joiner, BOM,
 #: direction marks.
-_INVISIBLE = r"[\x{200B}\x{2060}\x{FEFF}\x{200E}\x{200F}\x{061C}\x{202A}-\x{202E}\x{2066}-\x{2069}]"
+INVISIBLE = r"[\x{200B}\x{2060}\x{FEFF}\x{200E}\x{200F}\x{061C}\x{202A}-\x{202E}\x{2066}-\x{2069}]"
 
-_OPEN, _CLOSE = r"[\[({]+\s*", r"\s*[\])}]+"
+_OPEN, _CLOSE = r"[\[({<]+\s*", r"\s*[\])}>]+"
 
 #: Pattern and replacement, in order. Everything they match is also matched by `DIRTY`.
 _STEPS: tuple[tuple[str, str], ...] = (
     (_EDGES, ""),
-    (_INVISIBLE, ""),
+    (INVISIBLE, ""),
     (r'\A"+([^"]*)"+\z', "$1"),
     (r"\A'+([^']*)'+\z", "$1"),
     (r"\A`+([^`]*)`+\z", "$1"),
@@ -48,7 +49,10 @@ _STEPS: tuple[tuple[str, str], ...] = (
     (r"\A[,;\s]+|[,;\s]+\z", ""),
     (rf"(?i){_OPEN}(?:\.|dot){_CLOSE}", "."),
     (rf"(?i){_OPEN}(?:@|at){_CLOSE}", "@"),
-    (r"[\[(]+\s*(://|:/|//|:|/)\s*[\])]+", "$1"),
+    (r"[․．]", "."),
+    (r"(?i)\A([a-z*_]{3,5})\[s\]", "${1}s"),
+    (r"(?i)\A([a-z*_]{3,6})[\[(]\s*[\])]:?//", "$1://"),
+    (r"[\[(]+\s*(://|:/|//|::|:|/)\s*[\])]+", "$1"),
     (r"(\w)\[\.([\w-]+)\]", "$1.$2"),
     (r"(\w)\[\.(\w)", "$1.$2"),
     (r"(\w)\.\](\w)", "$1.$2"),
@@ -59,13 +63,13 @@ _STEPS: tuple[tuple[str, str], ...] = (
     (r"(?i)\Afxp(s?):", "ftp$1:"),
     (r"(?i)\A([a-z]{2,5}):\\\\", "$1://"),
     (r"(?i)\A(https?):/([^/\\])", "$1://$2"),
-    (r"(?i)\A(https?)//", "$1://"),
+    (r"(?i)\A(?:http|h(?:xx|xt|tx|\*\*|__|--)p)(s?)//", "http$1://"),
 )
 
 #: Texts that this does not match are clean already: the one test that the common case pays for.
 DIRTY = (
     r"""[^!-~]|[\[\](){}<>\\"'`]|\A[,;]|[,;]\z"""
-    r"""|(?i:\A(?:h(?:xx|xt|tx|\*\*|__|--|x|t)ps?:|meows?:|fxps?:|https?:/[^/]|https?//))"""
+    r"""|(?i:\A(?:h(?:xx|xt|tx|\*\*|__|--|x|t)ps?:|meows?:|fxps?:|https?:/[^/]|(?:http|h(?:xx|xt|tx|\*\*|__|--)p)s?//))"""
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -117,13 +117,14 @@ class SourceSettings(NodeSettings):
 
 @dataclass
 class PollContext:
-    """What a poll may use: where to spool, what the last poll left as its cursor, and the time."""
+    """What a poll may use: where to spool, what the last poll left as its cursor, the time, and what was pushed."""
 
     spool: Path
     cursor: dict[str, Any]
     as_of: datetime
     feed: str
     base: Path = Path()
+    inbox: Path = Path()
 
 
 @dataclass
@@ -135,6 +136,9 @@ class Poll:
     `deleted`) and names its record is how a record is taken back. Records named `<group>/<rest>` are taken back
     together by naming their group in `superseded`: what is not listed again goes. `kept` takes groups out of
     EVERY_GROUP. Both may grow while the frames are read.
+
+    With `withdraws` the rows are not claims: what they name is taken back, from the records that begin with it.
+    `settled` is called when all is committed and the run is on record; `more` asks for another poll at once.
     """
 
     frames: Iterator[pl.DataFrame]
@@ -143,6 +147,10 @@ class Poll:
     whole_records: bool = False
     superseded: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    withdraws: str | None = None
+    settled: Callable[[], None] | None = None
+    more: bool = False
+    note: str = ""
     bytes: int = 0
     warnings: list[str] = field(default_factory=list)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
@@ -22,6 +23,10 @@ class Feed(Source):
     """A feed behind an address or in files."""
 
     settings: FeedSettings
+    # Whether all rows of a record come together, so that one that comes again takes back what it said before.
+    whole_records: ClassVar[bool] = False
+    # How bodies begin that the format reads as bytes, so that they are not decoded.
+    opaque: ClassVar[tuple[bytes, ...]] = ()
 
     @abstractmethod
     def read(self, path: Path, context: Context) -> Iterator[pl.DataFrame]:
@@ -36,6 +41,7 @@ class Feed(Source):
             frames=self.frames(self._decoded(fetched.parts, context, reading), reading),
             cursor=fetched.state.to_json(),
             unchanged=fetched.not_modified,
+            whole_records=self.whole_records,
             bytes=fetched.bytes,
             warnings=reading.warnings,
         )
@@ -55,6 +61,7 @@ class Feed(Source):
                 self.settings.charset,
                 hint=part.charset,
                 member=self.settings.member,
+                opaque=self.opaque,
                 feed=context.feed,
             )
             reading.warnings.extend(decoded.warnings)

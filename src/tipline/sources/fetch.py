@@ -1,4 +1,4 @@
-"""Fetching: addresses, files, globs and directories into a spool; whatever a bad server does is bounded."""
+"""Fetching: addresses, objects, files, globs and directories into a spool; whatever a bad server does is bounded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tipline.sources import fetch_files, fetch_http
+from tipline.sources import fetch_files, fetch_http, fetch_objects
 from tipline.sources.fetch_settings import (
     ApiKey,
     Basic,
@@ -88,6 +88,9 @@ def _places(settings: FetchSettings, base: Path | None, result: FetchResult) -> 
     for number, url in enumerate(settings.url, 1):
         if url.lower().startswith(("http://", "https://")):
             yield f"{number} {mask_url(url)}", url
+        elif fetch_objects.is_object(url):
+            for name in fetch_objects.objects(url, settings.storage):
+                yield name, name
         else:
             for path in fetch_files.files(url, base or Path(), result.warnings):
                 yield str(path), path
@@ -99,6 +102,8 @@ def _one(
     """Fetch one part; None if it has not changed."""
     if isinstance(place, Path):
         part, now, size = fetch_files.copy(place, before, spool, settings.max_bytes)
+    elif fetch_objects.is_object(place):
+        part, now, size = fetch_objects.copy(place, settings.storage, before, spool, settings.max_bytes)
     else:
         part, now, size = fetch_http.get(settings, place, before, spool)
     result.bytes += size

@@ -39,7 +39,8 @@ class FetchSettings(BaseModel):
 
     url: Urls = Field(
         min_length=1,
-        description="https://, http:// or file:// address, path, glob or directory; several are one feed.",
+        description="https://, http://, file://, s3://, az:// or gs:// address, path, glob or directory;"
+        " several are one feed.",
     )
     headers: dict[str, SecretStr] = Field(
         default_factory=dict, description="Headers to send, such as {Accept: text/csv}."
@@ -70,6 +71,11 @@ class FetchSettings(BaseModel):
     allow_hosts: list[str] = Field(
         default_factory=list,
         description="Hosts (name, *.name, address, network) to connect to although they are private.",
+    )
+
+    storage: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Options for s3://, az:// and gs:// as s3fs, adlfs and gcsfs name them: {key: ..., secret: ...}.",
     )
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ class LinesFeedSettings(FeedSettings, LinesSettings):
 
 
 class Lines(Feed):
-    """A list: the first word of each line, a hosts file, or what a regular expression finds."""
+    """A list: the first word of each line, a dialect such as hosts or RPZ, or what a regular expression finds."""
 
     kind: ClassVar[str] = "lines"
     Settings: ClassVar[type[NodeSettings]] = LinesFeedSettings

@@ -24,6 +24,7 @@ class MispFile(Feed):
     kind: ClassVar[str] = "misp-file"
     Settings: ClassVar[type[NodeSettings]] = MispFileSettings
     settings: MispFileSettings
+    whole_records: ClassVar[bool] = True  # an attribute that comes again as deleted goes
     example: ClassVar[str] = """\
 kind: misp-file
 url: events/*.json

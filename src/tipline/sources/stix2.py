@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +12,6 @@ from tipline.formats import stix2 as stix2_format
 from tipline.formats.base import Context
 from tipline.formats.stix2 import Stix2Settings
 from tipline.kinds import NodeSettings
-from tipline.sources.base import Poll, PollContext
 from tipline.sources.feed import Feed, FeedSettings
 
 
@@ -27,15 +25,12 @@ class Stix2(Feed):
     kind: ClassVar[str] = "stix2"
     Settings: ClassVar[type[NodeSettings]] = Stix2FeedSettings
     settings: Stix2FeedSettings
+    whole_records: ClassVar[bool] = True
     example: ClassVar[str] = """\
 kind: stix2
 url: https://feeds.example.org/stix/today.json
 every: 1h
 """
-
-    def poll(self, context: PollContext) -> Poll:
-        """Fetch and read; in append mode a revoked or changed object takes back what it said before."""
-        return replace(super().poll(context), whole_records=True)
 
     def read(self, path: Path, context: Context) -> Iterator[pl.DataFrame]:
         """Raw frames of one file."""

@@ -1,4 +1,4 @@
-"""TAXII 2.0 and 2.1 as a client: requests to one server, in its dialect.
+"""TAXII as a client: requests to one server, in its dialect.
 
 Sources: TAXII 2.1 (OASIS, sections 3 to 5) and TAXII 2.0; what servers do otherwise: plain
 `application/json`, no `X-TAXII-Date-Added-Last`, API roots without slash at the end or with `http` behind a
@@ -7,6 +7,7 @@ proxy, `more` without `next`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 
 from tipline.errors import FetchError, FormatError
 from tipline.formats.decode import decode
-from tipline.sources.fetch_connect import Hop
+from tipline.sources.fetch_connect import Body, Hop
 from tipline.sources.fetch_http import get
 from tipline.sources.fetch_settings import FetchSettings, Part
 from tipline.sources.guardrails import mask_url
@@ -78,15 +79,31 @@ class Client:
         """The configured address."""
         return self.settings.url[0]
 
-    def fetch(self, url: str, accept: str, span: str | None = None) -> Part:
+    def fetch(
+        self,
+        url: str,
+        accept: str,
+        span: str | None = None,
+        *,
+        body: Body | None = None,
+        extra: Mapping[str, str] | None = None,
+    ) -> Part:
         """An answer as UTF-8 text.
+
+        Args:
+            url: on the configured server.
+            accept: media type.
+            span: items of TAXII 2.0.
+            body: makes it a POST.
+            extra: more headers.
 
         Raises:
             FetchError: it cannot be had, or is on another server than the configured one.
         """
-        asked = {"Accept": SecretStr(accept), **({"Range": SecretStr(span)} if span else {})}
+        told = {"Accept": accept, **({"Range": span} if span else {}), **(extra or {})}
+        asked = {name: SecretStr(value) for name, value in told.items()}
         settings = self.settings.model_copy(update={"headers": {**asked, **self.settings.headers}})
-        part, state, size = get(settings, self._here(url), None, self.spool)
+        part, state, size = get(settings, self._here(url), None, self.spool, body)
         self.bytes, self.digest = self.bytes + size, state.sha256
         if part is None:
             raise FetchError("the server sent nothing", where=mask_url(url))
@@ -106,7 +123,7 @@ class Client:
             != Hop.of(urlunsplit(asked), self.settings, trusted=False).origin
         ):
             raise FetchError(
-                f"the server names an API root on another server: {mask_url(url)}",
+                f"the server names an address on another server: {mask_url(url)}",
                 where=mask_url(self.url),
                 fix="if this is meant, write that address into url",
             )

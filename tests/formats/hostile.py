@@ -1,0 +1,174 @@
+"""Bodies that no publisher means to send, for every kind of feed that reads bodies."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import polars as pl
+from ruamel.yaml import YAML
+
+from tipline.errors import TiplineError
+from tipline.model.claims import CLAIM_SCHEMA
+from tipline.model.normalise import conform
+from tipline.model.reasons import DROP_REASONS
+from tipline.sources.base import PollContext
+from tipline.sources.bodies import feed_kinds, read_body
+from tipline.sources.feed import Feed
+
+DATA = Path(__file__).parents[1] / "data"
+SECONDS = 60
+
+_STIX2 = (
+    b'{"type":"bundle","id":"bundle--1","objects":[{"type":"indicator","id":"indicator--1","pattern_type":"stix",'
+    b'"created":"2024-01-02T00:00:00Z","modified":"2024-01-02T00:00:00Z","valid_from":"2024-01-02T00:00:00Z",'
+    b"\"pattern\":\"[ipv4-addr:value = '45.77.1.2' OR domain-name:value IN ('a.com')] AND [url:value LIKE 'x%']\"},"
+    b'{"type":"indicator","id":"indicator--2","pattern_type":"stix","created":"2024-01-02T00:00:00Z",'
+    b'"modified":"2024-01-02T00:00:00Z","valid_from":"2024-01-02T00:00:00Z","pattern":"[url:value = \'http://a.com/\']"},'
+    b'{"type":"relationship","relationship_type":"indicates","source_ref":"indicator--1","target_ref":"malware--1"}]}'
+)
+_MISP = (
+    b'{"Event":{"uuid":"5bbe58cb-eb4c-48ea-9cbc-79220a016219","info":"x","date":"2024-01-02","Attribute":['
+    b'{"type":"domain|ip","value":"a.com|45.77.1.2","to_ids":"1","timestamp":"1"}],'
+    b'"Object":[{"Attribute":[{"type":"md5","value":"x"}]}],"Tag":[{"name":"tlp:red"}]}}'
+)
+#: Well-formed bodies by kind, which the hostile ones are made of; kinds without one get all of them.
+SEEDS: dict[str, list[bytes]] = {
+    "csv": [b'a,type,tlp,first_seen\r\n"evil.com","domain",green,2024-01-02\r\n45.77.1.2,ip,red,x\r\n', b"a;b\n1;2\n"],
+    "lines": [b"# list\nevil.com\n45.77.1.2/24 ; note\nhttp://a.com/b?c,d\n", b"0.0.0.0 evil.com other.com # x\n"],
+    "json": [
+        b'[{"ioc":"evil.com","tags":["a"],"n":{"m":1}},{"ioc":"45.77.1.2"}]',
+        b'{"ioc":"a.com"}\n{"ioc":"b.com"}\n',
+    ],
+    "stix2": [_STIX2],
+    "misp-file": [_MISP],
+    "freetext": [
+        b"See hxxps[:]//evil[.]com/a, mallory[at]evil[.]com\nand 2001[:]db8[:]:1; d41d8cd98f00b204e980\n0998ecf8427e [x](http://a.com)",
+        b"<html><body><table><tr><td>evil[.]com</td></tr></table></body></html>",
+    ],
+    "html": [
+        b"<table><tr><th>IP address</th><th>Since</th></tr><tr><td rowspan=2 colspan=3>45.77.1.2</td></tr></table>"
+    ],
+    "rss": [
+        b"<rss><channel><item><guid>1</guid><link>http://a.com</link><description>evil[.]com</description></item></channel></rss>"
+    ],
+}
+#: Settings under which the seeds are read, in place of those of a kind's example.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "csv": {"columns": {"value": 1, "type": 2, "tlp": 3, "first_seen": 4}, "short_rows": "keep"},
+    "html": {"columns": {"value": 1}},
+    "json": {"fields": {"value": "ioc", "tags": "tags"}},
+}
+#: What is put in between.
+NASTY = [
+    b"\x00",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\n" * 50,
+    b'"',
+    b'""' * 40,
+    b"'",
+    b"\\",
+    b"\\u0000",
+    b"\\ud800",
+    b"," * 300,
+    b"[" * 3000,
+    b"{" * 500,
+    b'{"a":' * 800,
+    b"(" * 200,
+    b"]" * 20,
+    b"<" * 200,
+    b"<a>" * 2000,
+    b"<!DOCTYPE x [<!ENTITY a 'b'>]>&a;",
+    b"<![CDATA[",
+    b"&#0;",
+    b"&#xD800;",
+    b"hxxp" * 50,
+    b"[.]" * 200,
+    b"a." * 400,
+    b"1." * 300,
+    b":" * 300,
+    b"f" * 3000,
+    b"%" * 50,
+    b"1e999",
+    b"-1",
+    b"NaN",
+    b"null",
+    b"true",
+    b"9" * 400,
+    "\u202e\u200b\ue000\ufffd".encode(),
+    "\U0001f600".encode() * 20,
+    b"=cmd|' /C calc'!A0",
+    b"%PDF-1.4\n",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"../" * 50,
+    b"' OR ",
+    b" AND [",
+    b"\x0c\x0b\x85",
+    b"--",
+]
+
+
+@contextmanager
+def within(seconds: int = SECONDS) -> Iterator[None]:
+    """Fail rather than hang."""
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"not done within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@cache
+def feed(kind: str) -> Feed:
+    """A feed of a kind with the settings that its seeds need, or those of its example."""
+    made = feed_kinds()[kind]
+    given = {"kind": kind, "url": "body", **SETTINGS[kind]} if kind in SETTINGS else YAML(typ="safe").load(made.example)
+    return made("hostile", made.Settings.model_validate(given))
+
+
+def judge(kind: str, body: bytes, spool: Path) -> int:
+    """Read a body as a poll would: rows, each accepted or dropped with a reason, or the documented error.
+
+    Returns:
+        The number of rows.
+    """
+    path = spool / "body"
+    path.write_bytes(body)
+    context = PollContext(spool, {}, datetime(2026, 1, 1), "hostile")  # noqa: DTZ001 - the engine's times are naive UTC
+    rows = 0
+    try:
+        for frame in read_body(feed(kind), path, context, "hostile").frames():
+            rows += _balanced(frame)
+    except TiplineError:
+        rows = 0
+    left = sorted(file.name for file in spool.iterdir() if file.name != "body")
+    for name in left:
+        (spool / name).unlink()
+    return rows
+
+
+def _balanced(frame: pl.DataFrame) -> int:
+    claims = conform(frame)
+    assert claims.schema == CLAIM_SCHEMA
+    assert claims.height == frame.height
+    kept = claims.filter(pl.col("drop").is_null())
+    assert not kept["value"].is_null().any()
+    assert not kept["type"].is_null().any()
+    reasons = set(claims["drop"].drop_nulls().str.extract(r"\A([^:]+)").unique())
+    assert reasons <= {*DROP_REASONS, "bad-row"}
+    return claims.height
