@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
 from tipline.config.check import check, check_text, load, suggest
 from tipline.errors import ConfigError
+from tipline.kinds import kinds
 
 FILE = Path("tipline.yml")
 GOOD = """\
@@ -125,3 +127,14 @@ def test_files_that_cannot_be_read(tmp_path: Path, body: bytes | None) -> None:
 def test_suggestions() -> None:
     assert suggest("agregate", ["aggregate", "filter"]) == "did you mean aggregate?"
     assert suggest("xyz", ["b", "a"]) == "there are: a, b"
+
+
+def test_a_retired_kind_is_a_warning_that_names_what_replaced_it() -> None:
+    example = indent(kinds("output")["microsoft-graph"].example.replace("${env:GRAPH_SECRET}", "secret"), "    ")
+    text = f"sources:\n  inbound: {{kind: local}}\noutputs:\n  old:\n{example}"
+    found = check_text(text, FILE)
+    (told,) = [problem for problem in found.problems if "retired" in problem.what]
+    assert (told.severity, told.where) == ("warning", "tipline.yml:5")
+    assert "microsoft-sentinel and microsoft-defender" in told.what
+    assert found.configuration is not None
+    assert found.errors == []

@@ -14,6 +14,8 @@ from ruamel.yaml import YAML
 
 from tipline.config.check import check_text
 from tipline.kinds import PACKAGES, Kind, NodeSettings, Sort, kinds
+from tipline.outputs.base import Output
+from tipline.outputs.delivery import Delivered
 
 KINDS = [pytest.param(sort, kind, id=f"{sort}-{name}") for sort in PACKAGES for name, kind in kinds(sort).items()]
 _SECTIONS: dict[Sort, str] = {"source": "sources", "processor": "processors", "output": "outputs"}
@@ -62,7 +64,8 @@ def test_its_example_passes_check(
     for name in re.findall(r"\$\{env:([^}]*)\}", kind.example):
         monkeypatch.setenv(name, "a-secret-of-a-test")
     found = check_text(_minimal(sort, kind), tmp_path / "tipline.yml")
-    assert [str(problem) for problem in found.problems] == []
+    expected = [f"tried: {kind.retired}"] if kind.retired else []
+    assert [problem.what for problem in found.problems] == expected
     assert kind.example.startswith(f"kind: {kind.kind}\n")
 
 
@@ -97,3 +100,12 @@ def test_a_node_can_be_made_of_its_example(sort: Sort, kind: type[Kind[NodeSetti
     node = kind("tried", kind.Settings.model_validate(YAML(typ="safe").load(kind.example)))
     assert node.name == "tried"
     assert node.settings.kind == kind.kind
+
+
+@pytest.mark.parametrize(("name", "kind"), list(kinds("output").items()))
+def test_an_output_says_what_it_can_carry(name: str, kind: type[Kind[NodeSettings]]) -> None:
+    assert issubclass(kind, Output)
+    assert "carries" in vars(kind), f"{name} has no `carries` of its own"
+    for column, words in vars(kind.carries).items():
+        assert len(words) <= 90
+        assert words or (column == "receipt" and not issubclass(kind, Delivered)), f"{name}: {column}"

@@ -81,7 +81,7 @@ def check_document(document: Document) -> Checked:
     problems = [Problem("error", document.where(place), what, fix) for place, what, fix in document.missing]
     top = {key: value for key, value in document.data.items() if key not in SECTIONS}
     settings = _model(Settings, top, (), document, problems)
-    configuration = Configuration(document.path.absolute(), settings or Settings())
+    configuration = Configuration(document.path.absolute(), settings or Settings(), text=document.text)
     for section, sort in SECTIONS.items():
         _read_section(section, sort, document, configuration, problems)
     check_wiring(configuration, document, problems)
@@ -107,6 +107,8 @@ def _read_section(
         node = _node(str(name), body, sort, known, place, document, problems)
         if node is not None:
             nodes[str(name)] = node
+            if node.retired:
+                problems.append(Problem("warning", document.where((*place, "kind")), f"{name}: {node.retired}", ""))
 
 
 def _node(

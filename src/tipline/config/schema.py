@@ -8,11 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from tipline.durations import Duration
 from tipline.kinds import Kind, Names, NodeSettings
+from tipline.outputs.access import KEY_LENGTH, network_text
 from tipline.outputs.base import Output
+from tipline.passwords import is_hash
 from tipline.processors.base import Processor
 from tipline.sources.base import Source
 
@@ -34,6 +36,40 @@ class HttpSettings(Section):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    trusted_proxies: Names = Field(
+        default_factory=list,
+        description="Addresses and networks of proxies whose X-Forwarded-For is believed, for `access: network`.",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, networks: list[str]) -> list[str]:
+        return [network_text(text) for text in networks]
+
+
+class ReaderSettings(Section):
+    """Somebody, or a device, that reads lists and TAXII collections with `access: readers`."""
+
+    password: SecretStr | None = Field(
+        default=None,
+        description="Hash of the password (argon2id, bcrypt, or $apr1$ of htpasswd): `tipline reader-hash` makes one.",
+    )
+    key: SecretStr | None = Field(
+        default=None, description="A key of at least 16 characters, as ${env:NAME} or ${file:PATH}; shown as a list's."
+    )
+    tags: Names = Field(default_factory=list, description="Opens outputs that name one of these tags.")
+    team: str = Field(default="default", description="Whose outputs with max_tlp: red it may read; no other team's.")
+    note: str = Field(default="", description="A remark for people.")
+
+    @model_validator(mode="after")
+    def _can_be_told(self) -> ReaderSettings:
+        if self.password is None and self.key is None:
+            raise ValueError("a reader needs a password or a key")
+        if self.password is not None and not is_hash(self.password.get_secret_value()):
+            raise ValueError("password is no hash that can be checked; `tipline reader-hash` makes one")
+        if self.key is not None and len(self.key.get_secret_value()) < KEY_LENGTH:
+            raise ValueError(f"the key is shorter than {KEY_LENGTH} characters")
+        return self
 
 
 class StoreSettings(Section):
@@ -80,6 +116,9 @@ class Settings(Section):
     organisation: Names = Field(default_factory=list, description="Your own domains and networks: never blocked.")
     teams: dict[str, TeamSettings] = Field(default_factory=dict, description="Teams on this server.")
     http: HttpSettings = Field(default_factory=HttpSettings, description="Where lists are served.")
+    readers: dict[str, ReaderSettings] = Field(
+        default_factory=dict, description="Who reads outputs with `access: readers`, by name."
+    )
     store: StoreSettings = Field(default_factory=StoreSettings, description="The embedded database.")
     alerts: list[AlertSettings] = Field(default_factory=list, description="Where alerts go.")
 
@@ -93,6 +132,7 @@ class Configuration:
         settings: the top-level settings.
         sources, processors, outputs: the nodes by name.
         allow_lists: names of the sources that are used as allow-lists.
+        text: the file's text; empty if it was not read from one.
     """
 
     path: Path
@@ -101,6 +141,7 @@ class Configuration:
     processors: dict[str, Processor] = field(default_factory=dict)
     outputs: dict[str, Output] = field(default_factory=dict)
     allow_lists: frozenset[str] = frozenset()
+    text: str = ""
 
     @property
     def data(self) -> Path:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
 from tipline.config.yamlfile import Document, Place
+from tipline.outputs.access import ANY, AccessSettings
 from tipline.outputs.base import Output
 from tipline.processors.base import Processor
 
@@ -55,6 +56,7 @@ def check_wiring(configuration: Configuration, document: Document, problems: lis
     configuration.allow_lists = frozenset(as_allow)
     _loops(configuration, document, problems)
     _rivals(configuration, document, problems)
+    _readers(configuration, document, problems)
     _unused(configuration, as_input | as_allow, document, problems)
 
 
@@ -138,6 +140,23 @@ def _rivals(configuration: Configuration, document: Document, problems: list[Pro
             fix = "merge them into one output, or let them differ in action, device groups or source system"
             problems.append(Problem("error", document.where(("outputs", name)), what, fix))
         seen.setdefault(territory, name)
+
+
+def _readers(configuration: Configuration, document: Document, problems: list[Problem]) -> None:
+    """Outputs name readers that there are, and tags that some reader has."""
+    known = configuration.settings.readers
+    tags = {tag for reader in known.values() for tag in reader.tags}
+    for name, output in configuration.outputs.items():
+        if not isinstance(output.settings, AccessSettings):
+            continue
+        for reader in output.settings.readers:
+            if reader not in known:
+                what, fix = f"{name}: there is no reader {reader}", f"there are: {', '.join(sorted(known)) or 'none'}"
+                problems.append(Problem("error", document.where(("outputs", name, "readers")), what, fix))
+        for tag in output.settings.tags:
+            if tag != ANY and tag not in tags:
+                where = document.where(("outputs", name, "tags"))
+                problems.append(Problem("warning", where, f"{name}: no reader has the tag {tag}", "give it to one"))
 
 
 def _unused(configuration: Configuration, used: set[str], document: Document, problems: list[Problem]) -> None:

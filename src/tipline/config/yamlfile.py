@@ -1,4 +1,4 @@
-"""Reads YAML with the line of every key, and fills in `${env:NAME}` and `${file:PATH}`."""
+"""Reads YAML with the line of every key, and fills in `${env:NAME}`, `${file:PATH}` and `${secret:NAME}`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from tipline.config.secretstore import SecretStore
 from tipline.errors import ConfigError
 
-_REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
+_REFERENCE = re.compile(r"\$\{(env|file|secret):([^}]*)\}")
 _MAX_DEPTH = 40
 
 Place = tuple[str | int, ...]
@@ -24,12 +25,14 @@ Place = tuple[str | int, ...]
 
 @dataclass
 class Document:
-    """Plain data of a YAML file and the line (from 1) of every place in it."""
+    """Plain data of a YAML file, its text as it stands, and the line (from 1) of every place in it."""
 
     path: Path
     data: dict[str, Any]
+    text: str = ""
     lines: dict[Place, int] = field(default_factory=dict)
     missing: list[tuple[Place, str, str]] = field(default_factory=list)
+    secrets: list[tuple[Place, str]] = field(default_factory=list)
 
     def line(self, place: Place) -> int:
         """The line of a place, or of the nearest place around it."""
@@ -74,8 +77,9 @@ def parse(text: str, path: Path) -> Document:
         loaded = CommentedMap()
     if not isinstance(loaded, CommentedMap):
         raise ConfigError("the file is not a mapping", where=f"{path}:1", fix="start with sources:, outputs: ...")
-    document = Document(path, {})
+    document = Document(path, {}, text)
     document.data = _plain(loaded, (), document)
+    _check_teams(document)
     return document
 
 
@@ -116,6 +120,8 @@ def _fill(text: str, place: Place, document: Document) -> str:
             if found is None:
                 document.missing.append((place, f"the environment has no {name}", f"set {name}, or use ${{file:PATH}}"))
             return found or ""
+        if kind == "secret":
+            return _secret(name, place, document)
         file = (document.path.parent / name).expanduser()
         try:
             return file.read_text(encoding="utf-8").strip()
@@ -125,3 +131,27 @@ def _fill(text: str, place: Place, document: Document) -> str:
             return ""
 
     return _REFERENCE.sub(value, text)
+
+
+def _secret(name: str, place: Place, document: Document) -> str:
+    document.secrets.append((place, name))
+    try:
+        found = SecretStore(document.path).value(name)
+    except ConfigError as exc:
+        document.missing.append((place, exc.what, exc.fix))
+        return ""
+    if found is None:
+        document.missing.append((place, f"there is no secret {name}", f"enter it: tipline secret set {name}"))
+    return found or ""
+
+
+def _check_teams(document: Document) -> None:
+    """A secret is for nodes of its team alone; what is no node's is of the default team."""
+    for place, name in document.secrets:
+        node: Any = document.data
+        for part in place[:2]:
+            node = node.get(part) if isinstance(node, dict) else None
+        team = node.get("team", "default") if isinstance(node, dict) and len(place) > 2 else "default"
+        owner = SecretStore(document.path).team(name)
+        if owner not in (None, team):
+            document.missing.append((place, f"the secret {name} is another team's", f"enter one for team {team}"))

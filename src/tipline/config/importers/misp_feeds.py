@@ -8,12 +8,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import StringIO
-from typing import Any, Literal
-
-from ruamel.yaml import YAML
+from typing import Any
 
 from tipline.config.importers.pcre import comment_prefix, plain
+from tipline.config.importers.report import Imported, Outcome, unused
 from tipline.errors import FormatError
 from tipline.formats.misp_events import text
 from tipline.formats.misp_tags import truth
@@ -23,41 +21,6 @@ from tipline.model import tlp
 _DISTRIBUTIONS = {"0": "team", "1": "server", "2": "all", "3": "all"}
 _SECRET = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
 _HELD_BACK = {"commit", "misp-version", "misp-uuid", "user-agent"}
-
-
-@dataclass(frozen=True)
-class Note:
-    """What became of one setting of one feed.
-
-    Attributes:
-        feed: name of the source.
-        setting: MISP's name of the setting.
-        outcome: kept as it is, translated, set aside for later, or not translatable.
-        sentence: for people.
-    """
-
-    feed: str
-    setting: str
-    outcome: Literal["kept", "translated", "later", "lost"]
-    sentence: str
-
-
-@dataclass
-class Imported:
-    """The sources, what became of their settings, and the values of `${env:...}` that they name."""
-
-    sources: dict[str, dict[str, Any]] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)
-
-    def yaml(self) -> str:
-        """The section `sources` as YAML, without secrets."""
-        out = StringIO()
-        writer = YAML()
-        writer.default_flow_style = False
-        writer.width = 120
-        writer.dump({"sources": self.sources}, out)
-        return out.getvalue()
 
 
 def import_feeds(body: str, where: str = "feeds") -> Imported:
@@ -101,7 +64,7 @@ class _Feed:
     source: dict[str, Any] = field(default_factory=dict)
 
     def translate(self) -> None:
-        self.name = _unused(text(self.feed.get("name")) or text(self.feed.get("provider")), self.made.sources)
+        self.name = unused(text(self.feed.get("name")) or text(self.feed.get("provider")), self.made.sources)
         settings = _object(self.feed.get("settings"))
         form = text(self.feed.get("source_format")) or "freetext"
         self.source["kind"] = {"misp": "misp-feed", "csv": "csv"}.get(form, _free_text_kind())
@@ -118,8 +81,8 @@ class _Feed:
             self._text(form, settings)
         self.made.sources[self.name] = self.source
 
-    def _say(self, setting: str, outcome: Literal["kept", "translated", "later", "lost"], sentence: str) -> None:
-        self.made.notes.append(Note(self.name, setting, outcome, sentence))
+    def _say(self, setting: str, outcome: Outcome, sentence: str) -> None:
+        self.made.say(self.name, setting, outcome, sentence)
 
     def _headers(self) -> None:
         for line in text(self.feed.get("headers")).splitlines():
@@ -252,13 +215,3 @@ def _object(value: Any) -> Mapping[str, Any]:
         except (ValueError, RecursionError):
             return {}
     return value if isinstance(value, Mapping) else {}
-
-
-def _unused(name: str, taken: Mapping[str, Any]) -> str:
-    """A node's name for a feed's name."""
-    base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-") or "feed"
-    number, found = 1, base
-    while found in taken:
-        number += 1
-        found = f"{base}-{number}"
-    return found

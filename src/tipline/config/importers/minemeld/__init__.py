@@ -1,0 +1,1 @@
+"""MineMeld's configuration as tipline's."""

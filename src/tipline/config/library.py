@@ -1,0 +1,126 @@
+"""The library: ready-made sources by name, from the files `tipline/library/<provider>.yml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from ruamel.yaml import YAML
+
+from tipline.config.check import suggest
+from tipline.errors import ConfigError
+
+
+class Entry(BaseModel):
+    """One ready-made source.
+
+    Attributes:
+        name: unique, such as `abusech-feodo-ip`.
+        provider, home, terms: who publishes it, where, and under which licence or terms.
+        title, description: for people.
+        status: live, needs-key (`needs` says what to give), or dead (`since` when, `instead` what to take).
+        misp: numbers of MISP's default feeds that read the same address.
+        minemeld: MineMeld's stock prototypes that read the same feed.
+        sample: file of the same form in the tests.
+        source: settings of the source, as under `sources:`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    provider: str
+    home: str
+    terms: str
+    title: str
+    description: str
+    status: Literal["live", "needs-key", "dead"] = "live"
+    since: str | None = None
+    instead: str | None = None
+    needs: list[str] = Field(default_factory=list)
+    misp: list[int] = Field(default_factory=list)
+    minemeld: list[str] = Field(default_factory=list)
+    sample: str | None = None
+    source: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _status_is_explained(self) -> Entry:
+        if (self.status == "dead") != (self.since is not None):
+            raise ValueError("an entry is dead since something, and only then")
+        if (self.status == "needs-key") != bool(self.needs):
+            raise ValueError("needs says what a needs-key entry needs")
+        return self
+
+    @property
+    def urls(self) -> list[str]:
+        """The addresses that it reads."""
+        url = self.source.get("url", [])
+        return [url] if isinstance(url, str) else list(url)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return self.model_dump(exclude_none=True)
+
+
+@lru_cache(maxsize=1)
+def entries() -> Mapping[str, Entry]:
+    """Every entry by its name.
+
+    Raises:
+        ConfigError: two files use one name.
+    """
+    found: dict[str, Entry] = {}
+    yaml = YAML(typ="safe")
+    for file in sorted(files("tipline.library").iterdir(), key=lambda each: each.name):
+        if not file.name.endswith(".yml"):
+            continue
+        document = yaml.load(file.read_text(encoding="utf-8"))
+        shared = {key: document[key] for key in ("provider", "home", "terms")}
+        for name, body in document["entries"].items():
+            if name in found:
+                raise ConfigError(f"the library has {name} twice", where=file.name, fix="rename one")
+            found[name] = Entry.model_validate({"name": name, **shared, **body})
+    return found
+
+
+def entry(name: str) -> Entry:
+    """One entry.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    known = entries()
+    if name not in known:
+        close = suggest(name, list(known))
+        hint = close if close.startswith("did you mean") else "look for it: tipline library search WORDS"
+        raise ConfigError(f"the library has no {name}", fix=hint)
+    return known[name]
+
+
+def search(words: str) -> list[Entry]:
+    """The entries in which every word occurs (name, provider, title, description, tags, status), by name."""
+    wanted = words.lower().split()
+    return [each for each in entries().values() if all(word in _text(each) for word in wanted)]
+
+
+def by_prototype(prototype: str) -> Entry | None:
+    """The entry that reads what a stock prototype of MineMeld's reads (`dshield.block`)."""
+    return next((each for each in entries().values() if prototype in each.minemeld), None)
+
+
+def by_url(url: str) -> Entry | None:
+    """The entry that reads an address, whatever its scheme and trailing slash."""
+    return next((each for each in entries().values() if _same(url) in map(_same, each.urls)), None)
+
+
+def _same(url: str) -> str:
+    return url.removeprefix("https://").removeprefix("http://").removeprefix("www.").rstrip("/").lower()
+
+
+def _text(found: Entry) -> str:
+    tags = found.source.get("tags", [])
+    type_ = found.source.get("type", "")
+    parts = [found.name, found.provider, found.title, found.description, found.status, str(type_), str(tags)]
+    return " ".join([*parts, *found.minemeld, *found.urls]).lower()
