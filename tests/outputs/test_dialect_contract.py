@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
 from outputs.dialects import CONTEXT, GOOD, choices, good_rows, of, write, written
 from outputs.publishing import engine_of, file_output, list_output, publish, row
@@ -115,6 +116,8 @@ def check_ndjson(text: str) -> None:
 
 
 WHOLE: dict[Format, Callable[[str], Any]] = {
+    "stix1": lambda text: etree.fromstring(text.encode()),
+    "stix2": json.loads,
     "csv": check_csv,
     "splunk": check_csv,
     "kql": check_csv,
@@ -185,8 +188,8 @@ def test_an_empty_list_has_no_records(engine: Engine, name: Format, t: str) -> N
     data, made = written(engine, [], of(name, t))
     assert (made.rows, made.left_out) == (0, 0)
     around = layout(of(name, t), CONTEXT)
-    assert data.startswith(around.head)
-    assert data.endswith(around.tail)
+    assert data.startswith(around.head if around.empty is None else around.empty)
+    assert data.endswith(around.tail if around.empty is None else around.empty)
     check(name, data)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -47,6 +48,28 @@ class OutputSettings(NodeSettings):
         return None if text is None else checked_expression(text)
 
 
+@dataclass(frozen=True)
+class Carries:
+    """What a kind can carry, and its limits, in a few words each (for the table of all kinds).
+
+    Attributes:
+        types: which types.
+        confidence, tlp: in what form.
+        expiry: what the far side knows of an indicator's end.
+        removal: how it learns that an indicator left.
+        receipt: what is known of the far side; empty for what is read, not sent.
+        limits: numbers, and what is left out.
+    """
+
+    types: str
+    confidence: str
+    tlp: str
+    expiry: str
+    removal: str
+    limits: str
+    receipt: str = ""
+
+
 class Output(Kind[OutputSettings]):
     """An output kind: what it takes (`shape`), what its far side shows (`shown`)."""
 
@@ -57,6 +80,8 @@ class Output(Kind[OutputSettings]):
     types: ClassVar[frozenset[str] | None] = None
     # Whether what it publishes is also kept as objects in the order of their last change, to be paged through.
     paged: ClassVar[bool] = False
+    # For the table of all kinds; each declares its own.
+    carries: ClassVar[Carries]
 
     def shown(self) -> list[str]:
         """The view columns that the far side shows: only a change in one of these is a change."""

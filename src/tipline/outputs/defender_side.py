@@ -86,7 +86,8 @@ class DefenderSide(FarSide):
             return Refused(f"{body.code}: {body.text}")
         identity = identity_of(body)
         due = None if own_end else expires - settings.lifetime / 3
-        detail = {"foreign": True} if receipt and receipt.detail.get("foreign") else {}
+        foreign = {"foreign": True} if receipt and receipt.detail.get("foreign") else {}
+        detail = {"severity": body["severity"], "title": body["title"], **foreign}
         return Parcel(row.key, row.type, row.value, body, identity=identity, expires=expires, due=due, detail=detail)
 
     def _severity(self, confidence: int) -> Severity:

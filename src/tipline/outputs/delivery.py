@@ -102,6 +102,7 @@ class Outcome:
         retryable: whether the same parcel may be accepted later.
         certain: whether a refusal is sure to have changed nothing.
         retry_after: seconds to wait, if the far side said so.
+        confirmed: whether the far side said that it has it; otherwise it was only handed to the network.
     """
 
     ok: bool
@@ -110,6 +111,7 @@ class Outcome:
     retryable: bool = False
     certain: bool = True
     retry_after: float | None = None
+    confirmed: bool = True
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,21 @@ class FarSide(ABC):
         Raises:
             FarSideError: as in `send`.
         """
+
+    def finished(self) -> None:  # noqa: B027 - most far sides have nothing to do then
+        """All that a cycle planned was sent, or there was nothing to send (publish, close a transaction).
+
+        Raises:
+            FarSideError: the cycle is repeated.
+        """
+
+    def preview(self, parcels: Sequence[Parcel]) -> list[str]:
+        """The requests that `send` would make of parcels, for people and without secrets; none is made."""
+        return [json.dumps(parcel.payload, indent=2, ensure_ascii=False, default=str) for parcel in parcels]
+
+    def preview_withdrawal(self, parcels: Sequence[Parcel]) -> list[str]:
+        """The requests that `withdraw` would make; none is made."""
+        return self.preview(parcels)
 
     def listing(self, now: datetime) -> Iterator[FarItem] | None:
         """Everything that takes room there, ours and others'; None if it cannot be read.
@@ -303,3 +320,8 @@ def sooner(lifetime: timedelta, now: datetime, own_end: datetime | None) -> tupl
     """When an item is to lapse, and whether that is its own end (then it is not refreshed)."""
     end = now + lifetime
     return (own_end, True) if own_end is not None and own_end <= end else (end, False)
+
+
+def spread(pause: timedelta, key: str) -> timedelta:
+    """A pause for an indicator, shortened by up to a quarter: spreads what was sent together, for ever alike."""
+    return pause * (1 - int(key[:4], 16) / 0xFFFF / 4)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
 from tipline.kinds import Names, NodeSettings
-from tipline.outputs.base import Output, OutputSettings
+from tipline.outputs.base import Carries, Output, OutputSettings
 from tipline.outputs.render import SPECS
 from tipline.outputs.render.dialect import (
     FORMULAS_HELP,
@@ -28,7 +28,8 @@ class FileSettings(OutputSettings):
 
     path: str = Field(
         min_length=1,
-        description="The file: a path inside the data directory, where folders are made, or an absolute one.",
+        description="The file: a path inside the data directory, where folders are made, or an absolute one."
+        " For a bucket take a list with `publish_to`.",
     )
     format: Format = Field(
         default="plain",
@@ -67,6 +68,13 @@ class FileSettings(OutputSettings):
             parse_field(text)
         return texts
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_one_file(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "publish_to" in data:
+            raise ValueError("a file is written to its path alone; publish_to is a setting of kind: list")
+        return data
+
     @model_validator(mode="after")
     def _options_fit_the_format(self) -> FileSettings:
         known = OPTIONS.get(self.format, {})
@@ -83,6 +91,14 @@ class FileKind(Output):
     kind: ClassVar[str] = "file"
     Settings: ClassVar[type[NodeSettings]] = FileSettings
     settings: FileSettings
+    carries: ClassVar[Carries] = Carries(
+        types="all; a dialect those that its readers know",
+        confidence="csv, json and some dialects",
+        tlp="csv, json and some dialects; max_tlp filters",
+        expiry="csv and json (`valid_until`)",
+        removal="it is no longer in the file",
+        limits="each dialect's own",
+    )
     example: ClassVar[str] = """\
 kind: file
 inputs: inbound

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from tipline.kinds import NodeSettings
 from tipline.outputs.access import AccessSettings
-from tipline.outputs.base import Output
+from tipline.outputs.base import Carries, Output
+from tipline.outputs.publishing import PublishTarget
 from tipline.outputs.render.dialect import FORMULAS_HELP, Formulas
 
 
@@ -23,6 +24,10 @@ class ListSettings(AccessSettings):
         default="none",
         description="minemeld: as MineMeld wrote it, also where that was wrong; as ?compat=minemeld does.",
     )
+    publish_to: list[PublishTarget] = Field(
+        default_factory=list,
+        description="Folders and buckets that get it as files, for any number of readers; `access` is not asked there.",
+    )
 
 
 class ListKind(Output):
@@ -31,6 +36,14 @@ class ListKind(Output):
     kind: ClassVar[str] = "list"
     Settings: ClassVar[type[NodeSettings]] = ListSettings
     settings: ListSettings
+    carries: ClassVar[Carries] = Carries(
+        types="all; a dialect those that its readers know",
+        confidence="csv, json and some dialects",
+        tlp="csv, json and some dialects; max_tlp filters",
+        expiry="csv and json (`valid_until`)",
+        removal="it is no longer in the list",
+        limits="each dialect's own",
+    )
     example: ClassVar[str] = """\
 kind: list
 inputs: inbound

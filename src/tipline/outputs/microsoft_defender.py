@@ -16,6 +16,7 @@ from tipline.durations import Duration
 from tipline.kinds import NodeSettings
 from tipline.microsoft.defender_body import ACTIONS, MAX_VALUE, Action, Severity, action_refusal, type_name
 from tipline.model.types import TYPES
+from tipline.outputs.base import Carries
 from tipline.outputs.defender_side import DefenderSide, identity_of
 from tipline.outputs.defender_slots import select
 from tipline.outputs.delivery import Delivered, FarSide, Ranking
@@ -106,6 +107,15 @@ class MicrosoftDefender(Delivered):
     reach: ClassVar[Reach] = "interval"
     ranked: ClassVar[bool] = True
     types: ClassVar[frozenset[str] | None] = frozenset(_TYPES)
+    carries: ClassVar[Carries] = Carries(
+        types="addresses, domains, URLs, file hashes, certificates",
+        confidence="as severity",
+        tlp="no; max_tlp filters",
+        expiry="`expirationTime`, refreshed",
+        removal="deleted",
+        limits="15,000 indicators a tenant; no networks",
+        receipt="yes, for each indicator",
+    )
     example: ClassVar[str] = """\
 kind: microsoft-defender
 inputs: inbound

@@ -18,6 +18,7 @@ from tipline.kinds import NodeSettings
 from tipline.microsoft.sentinel import check_source_system
 from tipline.microsoft.stix import pattern_for
 from tipline.model.types import TYPES
+from tipline.outputs.base import Carries
 from tipline.outputs.delivery import Delivered, FarSide
 from tipline.outputs.expand import expanded
 from tipline.outputs.microsoft_shared import MicrosoftSettings, fields_of, template
@@ -96,6 +97,15 @@ class MicrosoftSentinel(Delivered):
     settings: SentinelSettings
     reach: ClassVar[Reach] = "interval"
     types: ClassVar[frozenset[str] | None] = frozenset(_TYPES)
+    carries: ClassVar[Carries] = Carries(
+        types="those with a STIX pattern",
+        confidence="0 to 100",
+        tlp="marking",
+        expiry="`valid_until`, refreshed",
+        removal="ended, or revoked if it was allowed",
+        limits="100 objects a call; networks as addresses or CIDRs",
+        receipt="yes, for each object",
+    )
     example: ClassVar[str] = """\
 kind: microsoft-sentinel
 inputs: inbound

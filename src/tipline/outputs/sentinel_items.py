@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
+import polars as pl
+
+from tipline.formats.stixpattern import read_pattern
 from tipline.microsoft.sentinel_arm import source_of
-from tipline.microsoft.stix import stix_id
+from tipline.microsoft.stix import rfc3339, stix_id
 from tipline.model.keys import key as key_of
+from tipline.model.normalise import conform
+from tipline.model.policy import Policy
 from tipline.model.types import TYPES
 from tipline.outputs.delivery import FarItem
 
@@ -17,10 +24,13 @@ from tipline.outputs.delivery import FarItem
 _PROPERTIES = {
     "displayName": "name", "description": "description", "pattern": "pattern", "confidence": "confidence",
     "threatTypes": "indicator_types", "validUntil": "valid_until", "revoked": "revoked", "externalId": "id",
-    "threatIntelligenceTags": "labels",
+    "threatIntelligenceTags": "labels", "validFrom": "valid_from", "created": "created",
 }  # fmt: skip
 _COMPARISON = re.compile(r"([\w-]+:[\w.'-]+) = (?:'((?:[^'\\]|\\.)*)'|(\d+))")
 _TYPE_OF = {row.stix2: name for name, row in TYPES.items() if row.stix2}
+_CHUNK = 1000
+# What of an object stays when it is revoked.
+_KEPT = ("created", "name", "pattern", "pattern_type", "valid_from")
 _GENERATIONS = 8  # so many returns after a revocation are recognised without a receipt
 
 
@@ -49,6 +59,42 @@ def far_item(resource: Mapping[str, Any], instance: str, now: datetime) -> FarIt
         ended=bool(thing.get("revoked")) or (end is not None and end <= now),
         content={**thing, "resource": name},
     )
+
+
+def earlier_items(resources: Iterable[Mapping[str, Any]], instance: str, now: datetime) -> Iterator[FarItem]:
+    """What another tool made and still counts, whatever its spelling: values in our canonical form.
+
+    An item whose pattern says no plain value has no type.
+    """
+    stream = (item for item in (far_item(row, instance, now) for row in resources) if not item.ended)
+    while part := list(islice(stream, _CHUNK)):
+        said = [read_pattern(str(item.content.get("pattern") or ""))[0] for item in part]
+        raw = pl.DataFrame(
+            {"value": [each.value for each in said], "type": [each.word for each in said],
+             "drop": [each.drop for each in said]},
+            schema=dict.fromkeys(("value", "type", "drop"), pl.String),
+        )  # fmt: skip
+        for item, row in zip(part, conform(raw, Policy.allow_list()).iter_rows(named=True), strict=True):
+            plain = row["drop"] is None
+            yield replace(item, type=row["type"] if plain else "", value=row["value"] if plain else item.value)
+
+
+def revocation(item: FarItem, now: datetime) -> dict[str, Any]:
+    """The object once more, revoked: what an upload made, only an upload takes back for sure."""
+    before = moment(item.content.get("modified"))
+    modified = max(now, before + timedelta(milliseconds=1)) if before else now
+    kept = {name: item.content[name] for name in _KEPT if item.content.get(name) is not None}
+    return {
+        "type": "indicator",
+        "spec_version": "2.1",
+        "id": item.far_id,
+        "created": rfc3339(now),
+        "valid_from": rfc3339(now),
+        "pattern_type": "stix",
+        **kept,
+        "modified": rfc3339(modified),
+        "revoked": True,
+    }
 
 
 def observable(pattern: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,12 +15,12 @@ from tipline.errors import FarSideError
 from tipline.microsoft.defender import fault_of
 from tipline.microsoft.results import Fault
 from tipline.microsoft.sentinel import LIMITS, UPLOAD_BATCH, SentinelClient
-from tipline.microsoft.sentinel_arm import ArmClient, Workspace, resource_name
+from tipline.microsoft.sentinel_arm import ArmClient, Workspace, resource_name, source_of
 from tipline.microsoft.stix import StixIndicator, indicator_object, pattern_for, stix_id
 from tipline.model.types import TYPES
 from tipline.outputs.delivery import Check, FarItem, FarSide, Outcome, Parcel, Refused, Row, sooner
 from tipline.outputs.microsoft_shared import checked, connection, filled, limiter, outcomes, same
-from tipline.outputs.sentinel_items import far_item, moment
+from tipline.outputs.sentinel_items import earlier_items, far_item, moment, revocation
 from tipline.store.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -180,12 +180,17 @@ class SentinelSide(FarSide):
         """What another tool has left under its own source system, which must be named."""
         if self.arm is None or not source or source == self.settings.source_system:
             return None
-        items = (far_item(row, self.instance, now) for row in self.arm.list_by_source(source))
-        return (item for item in items if not item.ended)
+        return earlier_items(self.arm.list_by_source(source), self.instance, now)
 
     def erase(self, items: Sequence[FarItem]) -> list[Outcome]:
-        """Delete resources for good."""
-        return [self._erase(str(item.content["resource"])) for item in items]
+        """Revoke what was uploaded, and delete the resources.
+
+        Azure Resource Manager answers that it has deleted what was uploaded, and it goes on counting
+        (https://github.com/cudeso/misp2sentinel, "How indicator deletion works"): only revoking ends it for sure.
+        """
+        uploaded = [item for item in items if source_of(str(item.content["resource"]))]
+        ended = self._revoke(uploaded)
+        return [ended.get(item.far_id) or self._erase(str(item.content["resource"])) for item in items]
 
     def differences(self, item: FarItem, receipt: Receipt, parcel: Parcel) -> list[str]:
         """Fields that are not as we sent them; the end is compared with the receipt's."""
@@ -236,6 +241,24 @@ class SentinelSide(FarSide):
                     log.warning("deleted indicator is still there", value=parcel.value, resource=name)
         except FarSideError as error:
             log.warning("withdrawn indicators were not tidied", reason=str(error))
+
+    def _revoke(self, items: Sequence[FarItem]) -> dict[str, Outcome]:
+        """By id, what was revoked under the name that it was uploaded under; then its resource is deleted."""
+        groups: dict[str, list[FarItem]] = defaultdict(list)
+        for item in items:
+            groups[item.by].append(item)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        done: dict[str, Outcome] = {}
+        for source, group in groups.items():
+            for start in range(0, len(group), UPLOAD_BATCH):
+                part = group[start : start + UPLOAD_BATCH]
+                objects = [revocation(item, now) for item in part]
+                answers = outcomes(self._upload(self.settings.workspace_id).upload(objects, source))
+                done.update((item.far_id, answer) for item, answer in zip(part, answers, strict=True) if answer.ok)
+        for item in items:
+            if item.far_id in done and self.arm:
+                self.arm.delete(str(item.content["resource"]))
+        return done
 
     def _erase(self, name: str) -> Outcome:
         if self.arm is None:

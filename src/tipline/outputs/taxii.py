@@ -1,4 +1,4 @@
-"""Collections served over TAXII 2.1 and 2.0: what SIEMs and other threat-intelligence platforms pull from."""
+"""Collections served over TAXII 2.1, 2.0 and 1.1: what SIEMs and other threat-intelligence platforms pull from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tipline.kinds import NodeSettings
 from tipline.microsoft.stix import NAMESPACE, pattern_for
 from tipline.model.types import TYPES
 from tipline.outputs.access import AccessSettings
-from tipline.outputs.base import Output
+from tipline.outputs.base import Carries, Output
 from tipline.processors.base import Reach
 from tipline.processors.iptext import to_cidrs
 from tipline.store.schema import OBJECT, VIEW_COLUMNS
@@ -46,7 +46,7 @@ class TaxiiSettings(AccessSettings):
 
 
 class TaxiiKind(Output):
-    """Serves indicators as a collection over TAXII 2.1 and 2.0 at /taxii2/."""
+    """Serves indicators as a collection over TAXII 2.1 and 2.0 at /taxii2/, and over TAXII 1.1."""
 
     kind: ClassVar[str] = "taxii"
     Settings: ClassVar[type[NodeSettings]] = TaxiiSettings
@@ -54,6 +54,14 @@ class TaxiiKind(Output):
     reach: ClassVar[Reach] = "interval"
     types: ClassVar[frozenset[str] | None] = frozenset(_TYPES)
     paged: ClassVar[bool] = True
+    carries: ClassVar[Carries] = Carries(
+        types="those with a STIX pattern",
+        confidence="0 to 100",
+        tlp="marking",
+        expiry="`valid_until`",
+        removal="revoked, for `keep_removed`",
+        limits="ranges become CIDRs",
+    )
     example: ClassVar[str] = """\
 kind: taxii
 inputs: inbound
@@ -75,4 +83,9 @@ title: Indicators of the CERT
 
     def collection_id(self, instance: str) -> str:
         """The collection's identifier: the same for ever for the same instance and name."""
-        return str(uuid.uuid5(NAMESPACE, json.dumps(["collection", instance, self.name])))
+        return collection_id(instance, self.name)
+
+
+def collection_id(instance: str, name: str) -> str:
+    """The identifier of the collection that a node is."""
+    return str(uuid.uuid5(NAMESPACE, json.dumps(["collection", instance, name])))

@@ -15,13 +15,11 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from tipline.microsoft.stix import NAMESPACE, StixIndicator, indicator_object, pattern_for, rfc3339
-from tipline.model.tlp import AMBER, AMBER_STRICT, LEGACY_NAMES, MARKINGS
+from tipline.model.tlp import AMBER, AMBER_STRICT, MARKINGS
+from tipline.outputs.stixmarkings import MARKED, marking
 from tipline.outputs.taxii import TaxiiKind
 
 Spec = Literal["2.1", "2.0"]
-# The moment of STIX's own TLP markings, and of the extension that brought amber+strict.
-_MARKED, _MARKED_2 = "2017-01-20T00:00:00.000Z", "2022-10-01T00:00:00.000Z"
-_TLP_2_EXTENSION = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
 _NO_PART_OF_2_0 = ("spec_version", "pattern_type", "pattern_version", "indicator_types", "confidence")
 
 
@@ -93,13 +91,13 @@ class Maker:
             "type": "identity",
             "spec_version": "2.1",
             "id": self.identity_id,
-            "created": _MARKED,
-            "modified": _MARKED,
+            "created": MARKED,
+            "modified": MARKED,
             "name": self.instance,
             "identity_class": "system",
         }
         levels = range(self.output.settings.max_tlp + 1)
-        made = [identity, *(_marking(level) for level in levels if spec == "2.1" or level != AMBER_STRICT)]
+        made = [identity, *(marking(level) for level in levels if spec == "2.1" or level != AMBER_STRICT)]
         if spec == "2.0":
             made = [{name: each for name, each in item.items() if name != "spec_version"} for item in made]
             made[0]["id"] = _id_2_0(self.identity_id)
@@ -144,23 +142,3 @@ def _as_2_0(content: dict[str, Any], types: tuple[str, ...], tlp: int | None) ->
     if tlp == AMBER_STRICT:
         changed["object_marking_refs"] = [MARKINGS[AMBER]]
     return {**kept, **changed, "labels": labels}
-
-
-def _marking(level: int) -> dict[str, Any]:
-    common = {"type": "marking-definition", "spec_version": "2.1", "id": MARKINGS[level]}
-    if level == AMBER_STRICT:
-        extension = {"extension_type": "property-extension", "tlp_2_0": "amber+strict"}
-        return {
-            **common,
-            "created": _MARKED_2,
-            "name": "TLP:AMBER+STRICT",
-            "extensions": {_TLP_2_EXTENSION: extension},
-        }
-    word = LEGACY_NAMES[level]
-    return {
-        **common,
-        "created": _MARKED,
-        "definition_type": "tlp",
-        "name": f"TLP:{word.upper()}",
-        "definition": {"tlp": word},
-    }

@@ -10,11 +10,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from . import arm, armentry, defender, identity, objects, sentinel
+from . import arm, armentry, defender, graph, identity, objects, sentinel
 from .faults import Decision
 from .world import Answer, Call, RefusalError, Route, World, find
 
-_LISTED = (identity.ROUTES, defender.ROUTES, sentinel.ROUTES, arm.ROUTES)
+_LISTED = (identity.ROUTES, defender.ROUTES, sentinel.ROUTES, arm.ROUTES, graph.ROUTES)
 
 Drop = Callable[[Scope], None]
 
@@ -28,6 +28,8 @@ def _fault(world: World, service: str, decision: Decision) -> Answer:
         return sentinel.throttled(world, seconds) if throttle else sentinel.broken()
     if service == "arm":
         return armentry.throttled(seconds) if throttle else armentry.broken()
+    if service == "graph":
+        return graph.throttled(seconds) if throttle else graph.broken()
     answer = identity.oauth_error(world, 90033, status=429 if throttle else 503)
     answer.headers["Retry-After"] = str(seconds)
     return answer

@@ -28,7 +28,8 @@ _METHOD = "ARM API"
 
 def _existing(world: World, place: Workspace, name: str) -> sqlite3.Row | None:
     row = objects.get(world, place, name, column="name") or objects.get(world, place, name)
-    return row if row and not row["deleted"] and row["stix_type"] == "indicator" else None
+    there = row and not row["deleted"] and row["stix_type"] == "indicator" and row["name"] not in world.half_deleted
+    return row if there else None
 
 
 def _need(world: World, place: Workspace, name: str) -> sqlite3.Row:
@@ -97,6 +98,9 @@ def _named(name: str) -> tuple[str, str]:
 def delete(world: World, call: Call, at: Place, name: str) -> Answer:  # noqa: ARG001 - a handler's signature
     """DELETE /indicators/{name}: 200, or 204 when there is none."""
     row = _existing(world, at[1], name)
+    if row and row["method"] == objects.UPLOADED and world.behaviour.arm_delete_uploaded == "kept":
+        world.half_deleted.add(row["name"])
+        return Answer(200)
     if row:
         objects.remove(world, at[1], row, method=_METHOD)
         return Answer(200)

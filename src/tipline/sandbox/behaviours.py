@@ -103,6 +103,10 @@ class Behaviour:
     # ARM
     arm_delete_missing: str = _switch("documented", "R1: 200 or 204", "DELETE of what is not there", "204", "404")
     arm_create_status: str = _switch("documented", "R1: 200 or 201", "createIndicator", "201", "200")
+    arm_delete_uploaded: str = _switch(
+        "guess", "R1; M1 saw `kept`", "DELETE of what was uploaded (kept: answers 200, goes on counting)",
+        "deleted", "kept"
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -13,6 +13,8 @@ from .stixpattern import Comparison, comparisons
 from .times import parse, stamp
 from .world import World
 
+# LastUpdateMethod of what came over the upload API.
+UPLOADED = "Upload API"
 #: marking-definition ids -> TLPLevel; TLP 1 of STIX 2.0/2.1, the green of Microsoft's sample, and TLP 2.0
 _TLP = {
     "613f2e26-407d-48c7-9eca-b8e91df99dc9": "white", "34098fce-860f-48ae-8e50-ebd3cc5e41da": "green",

@@ -117,7 +117,7 @@ def _take(world: World, who: Who, place: Workspace, source: str, things: list[An
         if found:
             errors.append({"recordIndex": index, "errorMessages": found})
             continue
-        objects.store(world, place, source, thing, method="Upload API", actor=who.client_id)
+        objects.store(world, place, source, thing, method=objects.UPLOADED, actor=who.client_id)
         accepted += 1
     if not accepted and world.behaviour.none_valid == "refused":
         return Answer(400, {"errors": errors})

@@ -61,6 +61,11 @@ CREATE TRIGGER rows_stay BEFORE UPDATE ON sentinel_rows BEGIN SELECT RAISE(ABORT
 CREATE TRIGGER rows_last BEFORE DELETE ON sentinel_rows BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 """
 
+# Came later: made in kept state too.
+_LATER = """CREATE TABLE IF NOT EXISTS graph_indicators (
+  id TEXT PRIMARY KEY, client_id TEXT NOT NULL, external_id TEXT, product TEXT NOT NULL, expires_at TEXT,
+  doc TEXT NOT NULL)"""
+
 _ACTIVE = "(NOT revoked AND NOT deleted AND (valid_until IS NULL OR sandbox_now() < valid_until))"
 _VISIBLE = "visible_at <= sandbox_now()"
 _STANDARD = {
@@ -198,6 +203,7 @@ class Store:
         if version == 0:
             # One script, one transaction: a process killed here leaves an empty file, not half a schema.
             self.db.executescript(f"BEGIN; {_SCHEMA} {_views()} PRAGMA user_version = {VERSION}; COMMIT;")
+        self.db.execute(_LATER)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -79,6 +79,8 @@ class World:
     meter: Meter
     clock: Callable[[], datetime]
     calls: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    # Names that ARM has deleted and its queries still show, see `arm_delete_uploaded`.
+    half_deleted: set[str] = field(default_factory=set)
 
     @property
     def limits(self) -> Limits:
@@ -105,7 +107,7 @@ class Route:
 
     @property
     def service(self) -> str:
-        """login, defender, sentinel, arm or sandbox."""
+        """login, defender, sentinel, arm, graph or sandbox."""
         return self.operation.partition(".")[0]
 
 

@@ -55,9 +55,14 @@ def _safe(text: str, dialect: Dialect, *, keep_marks: bool) -> str:
     return f"CASE WHEN regexp_matches({text}, '{special}') THEN {quoted} ELSE {text} END"
 
 
+def defused(text: str) -> str:
+    """A cell's text, with an apostrophe before what a spreadsheet would calculate."""
+    return "'" + text if re.match(_FORMULA, text) else text
+
+
 def _header_cell(text: str, dialect: Dialect) -> str:
-    if dialect.formulas == "escape" and re.match(_FORMULA, text):
-        text = "'" + text
+    if dialect.formulas == "escape":
+        text = defused(text)
     return '"' + text.replace('"', '""') + '"' if re.search(r'[,"]', text) else text
 
 

@@ -12,7 +12,7 @@ Format = Literal[
     "plain", "csv", "json", "json-seq", "panosurl", "mwg", "bluecoat", "carbonblack",
     "edl-ip", "edl-url", "edl-domain", "fortigate", "checkpoint", "cisco", "squid", "nginx", "haproxy",
     "nftables", "ipset", "hosts", "dnsmasq", "unbound", "rpz", "adblock", "suricata", "suricata-dataset",
-    "zeek", "wazuh", "splunk", "ecs", "kql",
+    "zeek", "wazuh", "splunk", "ecs", "kql", "stix1", "stix2",
 ]  # fmt: skip
 FORMATS: tuple[Format, ...] = get_args(Format)
 Formulas = Literal["escape", "keep"]

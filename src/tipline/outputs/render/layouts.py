@@ -15,6 +15,8 @@ from tipline.outputs.render import (
     nftables,
     plain,
     rpz,
+    stix1,
+    stix2,
     suricata,
     tables,
     urls,
@@ -44,6 +46,8 @@ SPECS: dict[Format, Spec] = {
     "splunk": tables.SPLUNK,
     "kql": tables.KQL,
     "ecs": ecs.SPEC,
+    "stix1": stix1.SPEC,
+    "stix2": stix2.SPEC,
     **lines.SPECS,
 }
 EXTENSIONS: dict[Format, str] = {name: spec.extension for name, spec in SPECS.items()}
