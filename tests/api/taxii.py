@@ -67,7 +67,7 @@ def lab(directory: Path, *outputs: TaxiiKind) -> Iterator[Lab]:
     feed, time = source("feed"), Time()
     made = configuration(directory, feed, *outputs)
     made.settings = made.settings.model_copy(update={"instance": "lab"})
-    with Engine(made, clock=time) as engine, listening(taxii.router(engine)) as url:
+    with Engine(made, clock=time) as engine, listening(taxii.router(engine, engine.poll)) as url:
         yield Lab(engine, feed, time, url)
 
 

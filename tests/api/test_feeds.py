@@ -358,7 +358,10 @@ def test_the_index_names_what_the_asker_may_read(client: httpx.Client) -> None:
         "updated": "2026-01-01T12:01:00Z",
         "left_out": 0,
         "access": "public",
-        "addresses": {"plain": "/feeds/x", "csv": "/feeds/x?v=csv", "json": "/feeds/x?v=json"},
+        "addresses": {
+            form: "/feeds/x" if form == "plain" else f"/feeds/x?v={form}"
+            for form in SPECS
+        },
     }
     assert found["empty"]["count"] is None
     assert "not been evaluated" in found["empty"]["message"]
@@ -474,3 +477,10 @@ def test_minemelds_whole_formats_take_no_parts(client: httpx.Client) -> None:
     whole = client.get("/feeds/x?v=carbonblack")
     assert client.get("/feeds/x?v=carbonblack&s=1&n=1").content == whole.content
     assert len(whole.json()["reports"][0]["iocs"]["ipv4"]) == 33
+
+
+def test_the_index_names_only_dialects_that_carry_something() -> None:
+    hashes = feeds._addresses("h", {"sha256"})
+    assert {"plain", "csv", "checkpoint", "wazuh"} <= set(hashes)
+    assert not {"edl-ip", "edl-url", "nftables", "hosts", "rpz"} & set(hashes)
+    assert hashes["wazuh"] == "/feeds/h?v=wazuh"

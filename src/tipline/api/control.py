@@ -24,11 +24,17 @@ PROBLEM = "application/problem+json"
 log = structlog.get_logger()
 _STATUS = {
     "request": HTTPStatus.BAD_REQUEST,
+    "forbidden": HTTPStatus.FORBIDDEN,
+    "conflict": HTTPStatus.CONFLICT,
     "config": HTTPStatus.UNPROCESSABLE_ENTITY,
     "far-side": HTTPStatus.BAD_GATEWAY,
     "sign-in": HTTPStatus.BAD_GATEWAY,
     "fetch": HTTPStatus.BAD_GATEWAY,
     "store": HTTPStatus.SERVICE_UNAVAILABLE,
+    "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "sign-in-refused": HTTPStatus.UNAUTHORIZED,
+    "too-many": HTTPStatus.TOO_MANY_REQUESTS,
+    "changed": HTTPStatus.PRECONDITION_FAILED,
 }
 
 
@@ -57,6 +63,13 @@ def router(operations: Operations, token: str) -> APIRouter:
             return problem(HTTPStatus.NOT_FOUND, f"there is no operation {name}", fix=fix)
         return answer(lambda: operations.call(name, arguments))
 
+    @routes.api_route("/{name}", methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    def only_post(name: str) -> Response:
+        """Operations are run by POST."""
+        answer = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{name} is run by POST", fix="send a POST")
+        answer.headers["allow"] = "POST"
+        return answer
+
     return routes
 
 
@@ -65,8 +78,20 @@ def answer(work: Callable[[], Any]) -> Response:
     try:
         return JSONResponse(work())
     except TiplineError as exc:
-        status = _STATUS.get(exc.code, HTTPStatus.INTERNAL_SERVER_ERROR)
-        return problem(status, exc.what, where=exc.where, fix=exc.fix, code=exc.code)
+        return refusal(exc)
+
+
+def refusal(exc: TiplineError) -> JSONResponse:
+    """An error as a problem document."""
+    status = _STATUS.get(exc.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    found = problem(status, exc.what, where=exc.where, fix=exc.fix, code=exc.code)
+    wait = getattr(exc, "wait", 0)
+    if wait:
+        found.status_code = int(HTTPStatus.TOO_MANY_REQUESTS)
+        found.headers["retry-after"] = str(int(wait) + 1)
+    if status == HTTPStatus.UNAUTHORIZED:
+        found.headers["www-authenticate"] = 'Bearer realm="tipline"'
+    return found
 
 
 def problem(status: HTTPStatus, what: str, *, where: str = "", fix: str = "", code: str = "request") -> JSONResponse:

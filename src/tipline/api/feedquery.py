@@ -1,16 +1,11 @@
-"""What a request for a list asks for: dialect and page, who asks, and which encoding is taken."""
+"""What a request for a list asks for: dialect and page, and which encoding is taken."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from tipline.engine.prepared import Encoding
-from tipline.outputs.access import AccessSettings
 from tipline.outputs.render import SPECS
 from tipline.outputs.render.dialect import (
     FORMATS,
@@ -119,16 +114,6 @@ def _page(chosen: Dialect, start: int | None, count: int | None) -> FeedQuery:
     return FeedQuery(chosen, start or 0, count)
 
 
-def admitted(settings: AccessSettings, headers: Mapping[str, str], query: str) -> bool:
-    """Whether whoever asks may read what is served: it is public, or one of its keys is shown."""
-    if settings.access == "public":
-        return True
-    shown = _shown_keys(headers.get("authorization", ""), query)
-    keys = [key.get_secret_value().encode() for key in settings.keys]
-    # All are compared, so that the time taken tells nothing.
-    return any([hmac.compare_digest(one, key) for one in shown for key in keys])  # noqa: C419 - no short cut
-
-
 def negotiate(accepted: str) -> Encoding:
     """The smallest encoding that an Accept-Encoding header allows (RFC 9110, 12.5.3)."""
     weights: dict[str, float] = {}
@@ -177,20 +162,3 @@ def _number(values: dict[str, str], name: str, *, least: int) -> int | None:
     if number < least:
         raise BadQueryError(f"{name} must be a whole number, {least} or more")
     return number
-
-
-def _shown_keys(authorization: str, query: str) -> list[bytes]:
-    scheme, _, rest = authorization.partition(" ")
-    shown = []
-    if scheme.lower() == "bearer":
-        shown.append(rest.strip().encode())
-    elif scheme.lower() == "basic":
-        try:
-            shown.append(base64.b64decode(rest.strip(), validate=True).partition(b":")[2])
-        except (binascii.Error, ValueError):
-            return []
-    try:
-        pairs = parse_qsl(query, max_num_fields=_MOST_PARAMETERS)
-    except ValueError:
-        return shown
-    return shown + [value.encode() for name, value in pairs if name == "key"]

@@ -13,14 +13,17 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
+from tipline.api.access import gate
 from tipline.api.feedbody import FileBody, byte_range, not_modified
-from tipline.api.feedquery import BadQueryError, FeedQuery, admitted, negotiate, parse_query
+from tipline.api.feedquery import BadQueryError, FeedQuery, negotiate, parse_query
 from tipline.engine.core import Engine
 from tipline.engine.listfiles import DEFAULT, NotReadyError, list_files
 from tipline.engine.prepared import SUFFIXES, Encoding, Prepared
 from tipline.engine.times import iso
 from tipline.outputs.list import ListKind
-from tipline.outputs.render import MEDIA_TYPES, Dialect, layout
+from tipline.outputs.render import MEDIA_TYPES, SPECS, Dialect, layout
+from tipline.outputs.render.dialect import FORMATS, dialect
+from tipline.store.schema import published_table
 
 # Requests that wait for files to be made, each in a thread.
 _MOST_WAITING = 4
@@ -45,6 +48,7 @@ class Feeds:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._files = list_files(engine)
+        self._gate = gate(engine)
         self._limiter = CapacityLimiter(_MOST_WAITING)
         self._waiting: dict[tuple[str, Dialect, Encoding], asyncio.Task[tuple[Prepared, str]]] = {}
 
@@ -53,7 +57,7 @@ class Feeds:
         found = [
             await self._entry(name, output)
             for name, output in sorted(self._engine.graph.outputs.items())
-            if isinstance(output, ListKind) and admitted(output.settings, request.headers, request.url.query)
+            if isinstance(output, ListKind) and await self._admits(output, request)
         ]
         return JSONResponse(found, headers={"cache-control": "no-cache"})
 
@@ -62,7 +66,9 @@ class Feeds:
         output = self._engine.graph.outputs.get(name)
         if not isinstance(output, ListKind):
             return _refuse(HTTPStatus.NOT_FOUND, "there is no such list")
-        if not admitted(output.settings, request.headers, request.url.query):
+        if not await self._admits(output, request):
+            if output.settings.access == "network":
+                return _refuse(HTTPStatus.FORBIDDEN, "this list is not for your address")
             return _refuse(HTTPStatus.UNAUTHORIZED, "this list asks for a key", {"www-authenticate": _REALM})
         try:
             compat = output.settings.compat == "minemeld"
@@ -82,6 +88,11 @@ class Feeds:
         except BaseException:
             file.close()
             raise
+
+    async def _admits(self, output: ListKind, request: Request) -> bool:
+        if output.settings.access != "readers":
+            return self._gate.admits(output.settings, request)
+        return await to_thread.run_sync(self._gate.admits, output.settings, request)
 
     async def _open(self, name: str, dialect: Dialect, encoding: Encoding) -> tuple[Prepared, str, BinaryIO]:
         prepared, warning = self._files.peek(name, dialect, encoding), ""
@@ -114,9 +125,25 @@ class Feeds:
             version, made = prepared.version, prepared.made
             entry |= {"count": made.rows, "version": version.seq, "updated": iso(version.moment())}
             entry["left_out"] = made.left_out
-        address = f"/feeds/{name}"
-        addresses = {"plain": address, "csv": f"{address}?v=csv", "json": f"{address}?v=json"}
-        return {**entry, "access": output.settings.access, "addresses": addresses}
+        types = await to_thread.run_sync(self._types, name)
+        return {**entry, "access": output.settings.access, "addresses": _addresses(name, types)}
+
+    def _types(self, name: str) -> set[str]:
+        """The types that a list holds."""
+        table = published_table(self._engine.graph.ids[name])
+        with self._engine.lake.reading() as con:
+            return {str(kind) for (kind,) in con.execute(f"SELECT DISTINCT type FROM {table}").fetchall()}
+
+
+def _addresses(name: str, types: set[str]) -> dict[str, str]:
+    """The address of each dialect that can carry something of a list; of an empty list, of each."""
+    plain = f"/feeds/{name}"
+    found: dict[str, str] = {}
+    for form in FORMATS:
+        carried = SPECS[form].carried(dialect(form))
+        if carried is None or not types or types & set(carried):
+            found[form] = plain if form == "plain" else f"{plain}?v={form}"
+    return found
 
 
 async def _answer(

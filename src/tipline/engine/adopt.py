@@ -116,7 +116,7 @@ def _decide(deliverer: Deliverer, item: FarItem) -> tuple[str, str]:
     if item.allowed:
         return LEAVE, "it lets its value through, which is somebody's decision"
     if item.key is None:
-        return RETIRE, "no source of this output lists it"
+        return RETIRE, "no source of this output lists it" if item.type else "what it matches is no plain value"
     identity = deliverer.kind.identity(item.type, deliverer.instance)
     if not item.own_app:
         return REPLACE, "another app made it, so it cannot carry our identifier"

@@ -71,6 +71,26 @@ def compare(
     return Difference(*(int(n) for n in counts or (0, 0, 0, 0)))
 
 
+def compare_withdrawn(con: duckdb.DuckDBPyConnection, source: int, prefix: str) -> Difference:
+    """Take `incoming` for a list of what is taken back: `missing` gets its claims, and `change` stays empty.
+
+    Args:
+        con: the poll's own connection.
+        source: the source's number.
+        prefix: what the records of the claims begin with.
+    """
+    con.execute("CREATE OR REPLACE TEMP TABLE named_keys AS SELECT DISTINCT key FROM incoming")
+    con.execute("DELETE FROM incoming")
+    found = compare(con, source, snapshot=False, refresh=False)
+    con.execute(
+        f"INSERT INTO missing SELECT key, record FROM {claims_table(source)} SEMI JOIN named_keys USING (key)"
+        " WHERE starts_with(record, ?) AND left_at IS NULL",
+        [prefix],
+    )
+    row = con.execute("SELECT count(*) FROM missing").fetchone()
+    return Difference(found.present, 0, 0, int(row[0]) if row else 0)
+
+
 def write_changes(
     con: duckdb.DuckDBPyConnection,
     source: int,

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from tipline.engine.alerts import Condition
 from tipline.engine.core import Engine
+from tipline.engine.static import publisher
 from tipline.engine.times import iso
 from tipline.microsoft.credentials import Credentials
 from tipline.store.control import DELIVERIES
@@ -18,11 +19,12 @@ _WARN_DAYS = (1, 7, 30)
 
 def conditions(engine: Engine) -> list[Condition]:
     """Every condition that holds now."""
-    return [*_sources(engine), *_holds(engine), *_deliveries(engine), *_secrets(engine)]
+    return [*_sources(engine), *_holds(engine), *_deliveries(engine), *_secrets(engine), *_static(engine)]
 
 
 def _sources(engine: Engine) -> list[Condition]:
-    names = {number: name for name, number in engine.graph.ids.items() if name in engine.graph.sources}
+    graph = engine.graph
+    names = {number: name for name, number in graph.ids.items() if name in graph.sources}
     with engine.lake.reading() as con:
         found = con.execute(
             "SELECT source, failing_since, message FROM source_state WHERE failing_since IS NOT NULL"
@@ -33,7 +35,7 @@ def _sources(engine: Engine) -> list[Condition]:
         name = names.get(number)
         if name is None:
             continue
-        limit = engine.graph.sources[name].settings.stale_after
+        limit = graph.sources[name].settings.stale_after
         stale = limit is not None and now - since >= limit
         word = "stale, and withdrawn" if stale else "failing"
         severity = "critical" if stale else "warning"
@@ -71,6 +73,13 @@ def _deliveries(engine: Engine) -> list[Condition]:
         if quota:
             result.append(Condition(f"delivery {name} quota", "warning", f"{name}: {quota} indicators wait for a slot"))
     return result
+
+
+def _static(engine: Engine) -> list[Condition]:
+    return [
+        Condition(f"files at {target} not published", "warning", f"{why}; it is tried again every minute")
+        for target, why in publisher(engine).problems().items()
+    ]
 
 
 def _secrets(engine: Engine) -> list[Condition]:

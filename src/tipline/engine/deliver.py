@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -21,6 +21,7 @@ from tipline.outputs.delivery import Delivered, FarSide, Outcome, Parcel, Refuse
 from tipline.store.control import Control
 from tipline.store.lake import Lake
 from tipline.store.receipts import (
+    ACCEPTED,
     WITHDRAWING,
     Delivery,
     Receipt,
@@ -116,6 +117,11 @@ class Deliverer:
         self.lock = threading.RLock()  # a cycle, a reconciliation and an adoption never run together
         self._far: FarSide | None = None
 
+    def does_what(self, other: Deliverer) -> bool:
+        """Whether another one would do the very same."""
+        mine, theirs = ((each.number, each.kind.settings, each.instance, each.pinned) for each in (self, other))
+        return mine == theirs
+
     @property
     def far(self) -> FarSide:
         """The far side, opened on first use and kept, with its tokens and limits."""
@@ -155,6 +161,36 @@ class Deliverer:
         with self.lock, closing(self.lake.connection()) as con:
             self.plan_in_full(con)
             return delivery_plan.waiting_for(con, key)
+
+    def preview(self, limit: int) -> dict[str, Any]:
+        """The requests that would be made for the first published indicators; none is made.
+
+        Args:
+            limit: how many indicators.
+
+        Returns:
+            published (how many there are), requests, refused (value -> reason), and withdrawals: the requests
+            that would take the first of them back.
+        """
+        with self.lock, closing(self.lake.connection()) as con:
+            self.plan_in_full(con)
+            rows, published = delivery_plan.first_rows(con, limit)
+            now, far = self.clock(), self.far
+            packed = [far.pack(row, None, now) for row in rows]
+            pairs = zip(rows, packed, strict=True)
+            refused = {row.value: made.reason for row, made in pairs if isinstance(made, Refused)}
+            parcels = [made for made in packed if isinstance(made, Parcel)]
+            back = []
+            for parcel in parcels[:1]:
+                held = settle.sending(None, parcel, "", now)
+                back.append(far.pack_withdrawal(replace(held, state=ACCEPTED), now, false_positive=False))
+            return {
+                "output": self.name,
+                "published": published,
+                "requests": far.preview(parcels) if parcels else [],
+                "refused": refused,
+                "withdrawals": far.preview_withdrawal(back) if back else [],
+            }
 
     def plan_in_full(self, con: duckdb.DuckDBPyConnection) -> Plan:
         """Compare everything, for reconciling; the rows are in temporary tables of `con`."""
@@ -208,6 +244,7 @@ class Deliverer:
         try:
             self._withdraw(plan, report)
             self._send(plan, report)
+            self.far.finished()
         except (FarSideError, ConfigError) as error:
             stopped = error.code == "stopped"
             report.state, report.message = (

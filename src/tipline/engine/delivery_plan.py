@@ -188,6 +188,16 @@ def rows_of(con: duckdb.DuckDBPyConnection, keys: list[str]) -> dict[str, Row]:
     return {row[0]: _row(row) for row in rows}
 
 
+def first_rows(con: duckdb.DuckDBPyConnection, limit: int) -> tuple[list[Row], int]:
+    """The first indicators that the plan just made wants at the far side, and how many it wants in all."""
+    wanted = "FROM shown_rows JOIN chosen USING (key) WHERE waiting IS NULL"
+    rows = con.execute(
+        f"SELECT {_hex('key')}, current, {', '.join(_ROW)} {wanted} ORDER BY confidence DESC, key LIMIT {int(limit)}"
+    ).fetchall()
+    (count,) = con.execute(f"SELECT count(*) {wanted}").fetchone() or (0,)
+    return [_row(row) for row in rows], int(count)
+
+
 def _touched(con: duckdb.DuckDBPyConnection, output: int, ask: Ask) -> list[str] | None:
     con.execute(
         "CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT key FROM"

@@ -21,9 +21,10 @@ _LISTED = 200
 def deliveries(engine: Engine) -> list[dict[str, Any]]:
     """Every output that has a far side: state, lag (log rows not yet read), counts, refusals by reason."""
     known = {row["output"]: row for row in rows(engine.control, DELIVERIES)}
-    ends = log_positions(engine, list(engine.graph.outputs))
+    graph = engine.graph
+    ends = log_positions(engine, list(graph.outputs))
     found = []
-    for name, output in engine.graph.outputs.items():
+    for name, output in graph.outputs.items():
         if not isinstance(output, Delivered):
             continue
         absent = output.missing()
@@ -52,7 +53,8 @@ def log_positions(engine: Engine, outputs: list[str]) -> dict[str, int]:
     """The newest number of each output's change log."""
     with engine.lake.reading() as con:
         found = dict(con.execute("SELECT output, seq FROM output_state").fetchall())
-    return {name: int(found.get(engine.graph.ids[name]) or 0) for name in outputs}
+    ids = engine.graph.ids
+    return {name: int(found.get(ids[name]) or 0) for name in outputs if name in ids}
 
 
 def changes_since(engine: Engine, positions: dict[str, int], limit: int = _LISTED) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -17,6 +18,7 @@ from weakref import WeakKeyDictionary
 import duckdb
 import structlog
 
+from tipline.engine import mispfeed
 from tipline.engine.atomic import replacing
 from tipline.engine.core import Engine
 from tipline.engine.outfiles import write
@@ -35,6 +37,7 @@ from tipline.engine.prepared import (
 from tipline.errors import TiplineError
 from tipline.outputs.file import FileKind
 from tipline.outputs.list import ListKind
+from tipline.outputs.misp_feed import MispFeedKind
 from tipline.outputs.render import Dialect, render
 from tipline.store.schema import log_table, published_table
 
@@ -94,8 +97,8 @@ class ListFiles:
     """
 
     def __init__(self, engine: Engine) -> None:
+        self._engine = weakref.proxy(engine)  # it is the key under which this is kept
         self._lake = engine.lake
-        self._ids = engine.graph.ids
         self._folder = engine.data / FOLDER
         self._shelves: dict[str, _Shelf] = {}
         self._lock = threading.Lock()
@@ -222,7 +225,7 @@ class ListFiles:
             if done is not None:
                 return done
             with replacing(path, PRIVATE) as new:
-                table = published_table(self._ids[name])
+                table = published_table(self._engine.graph.ids[name])
                 made = render(con, table, dialect, new.file, version.context(name))
         prepared = Prepared(version, dialect, path, made)
         save_meta(prepared)
@@ -236,7 +239,7 @@ class ListFiles:
 
     def _version_in(self, con: duckdb.DuckDBPyConnection, name: str) -> Version | None:
         """The newest version of an output inside a transaction; None before the first evaluation."""
-        number = self._ids[name]
+        number = self._engine.graph.ids[name]
         row = con.execute(
             "SELECT created, seq, as_of FROM nodes JOIN output_state ON output = id WHERE id = ?",
             [number],
@@ -285,7 +288,7 @@ def write_files(engine: Engine, name: str) -> bool:
     Returns:
         Whether it worked. If not, the log says why and what was written last stays; nothing stops the engine.
     """
-    output = engine.graph.outputs[name]
+    output = engine.graph.outputs.get(name)  # None: another configuration has taken its place since
     if isinstance(output, ListKind):
         return list_files(engine).prepare(name)
     if isinstance(output, FileKind):
@@ -293,6 +296,12 @@ def write_files(engine: Engine, name: str) -> bool:
             write(engine, name)
         except TiplineError as exc:
             _log_failure("file not written", name, exc)
+            return False
+    if isinstance(output, MispFeedKind):
+        try:
+            mispfeed.write(engine, name)
+        except TiplineError as exc:
+            _log_failure("feed not written", name, exc)
             return False
     return True
 

@@ -11,14 +11,15 @@ from weakref import WeakKeyDictionary
 import duckdb
 import polars as pl
 
+from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.core import Engine
 from tipline.engine.networks import BITS, NetworkCache, Networks, networks_around
 from tipline.engine.paths import dicts
+from tipline.engine.visible import published_seen, without_names
 from tipline.model.keys import key, kh, kh_of
 from tipline.model.normalise import conform, normalise_one
 from tipline.model.policy import Policy
 from tipline.model.verdict import Verdict
-from tipline.store.schema import published_table
 
 _EVERYTHING = Policy.allow_list()
 # Up to so many hashes, each is a constant of its own, which skips all blocks but one; more are joined.
@@ -32,32 +33,43 @@ _NETWORKS: WeakKeyDictionary[Engine, NetworkCache] = WeakKeyDictionary()
 Wanted = dict[UUID, list[tuple[int, str]]]
 
 
-def lookup(engine: Engine, values: list[str], outputs: list[str] | None = None) -> list[dict[str, Any]]:
+def lookup(
+    engine: Engine, values: list[str], outputs: list[str] | None = None, asker: Asker = LOCAL
+) -> list[dict[str, Any]]:
     """Look up values, in any spelling.
 
     Args:
         engine: the engine.
         values: what to look for; thousands at once are one query an output.
         outputs: where to look; all outputs unless given.
+        asker: who asks; what they may not see is no hit.
 
     Returns:
         One entry a value, in order: value as given, its canonical form (or the reason it has none), and hits.
     """
-    judged = _judge(values)
+    judged = judge(values)
     named = _named(judged)
     hits: dict[int, list[dict[str, Any]]] = defaultdict(list)
     with engine.lake.reading() as con:
-        for name, number in engine.graph.ids.items():
-            if name in engine.graph.outputs and (outputs is None or name in outputs):
-                for n, hit in _in_output(con, engine, number, judged, named):
+        for name, output in engine.graph.outputs.items():
+            if asker.sees(output.settings) and (outputs is None or name in outputs):
+                table = published_seen(engine.graph, name, asker)
+                for n, hit in _in_output(con, engine, engine.graph.ids[name], table, judged, named):
                     hits[n].append({"output": name, **hit})
     return [
-        {"asked": value, "type": v.type, "value": v.value, "problem": v.drop, "hits": hits.get(n, [])}
+        {
+            "asked": value,
+            "type": v.type,
+            "value": v.value,
+            "problem": v.drop,
+            "hits": without_names(engine.graph, asker, hits.get(n, [])),
+        }
         for n, (value, v) in enumerate(zip(values, judged, strict=True))
     ]
 
 
-def _judge(values: list[str]) -> list[Verdict]:
+def judge(values: list[str]) -> list[Verdict]:
+    """What each value is, in any spelling; many at once are judged as a frame."""
     if len(values) < _FRAME:
         return [normalise_one(value, None, _EVERYTHING) for value in values]
     frame = conform(pl.DataFrame({"value": values}, schema={"value": pl.String}), _EVERYTHING)
@@ -85,11 +97,10 @@ def _domains_above(type_: str, rhost: str) -> Iterator[str]:
 
 
 def _in_output(
-    con: duckdb.DuckDBPyConnection, engine: Engine, number: int, judged: list[Verdict], named: Wanted
+    con: duckdb.DuckDBPyConnection, engine: Engine, number: int, table: str, judged: list[Verdict], named: Wanted
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """(number of the value, hit) for every hit in one output."""
     networks = _NETWORKS.setdefault(engine, NetworkCache()).get(con, number)
-    table = published_table(number)
     around = _around(judged, networks)
     found = [
         (n, how, row)

@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
-from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, validate_call
+from pydantic import BaseModel, ConfigDict, Field
 
 from tipline.config.check import check_text
-from tipline.durations import Duration, format_duration
+from tipline.config.schema import Configuration
+from tipline.durations import Duration
 from tipline.engine import journeys
-from tipline.engine.core import Engine
+from tipline.engine.account_operations import AccountOperations
+from tipline.engine.configuration_operations import ConfigurationOperations
+from tipline.engine.delivery_operations import DeliveryOperations
 from tipline.engine.doctor import diagnose
 from tipline.engine.evaluate import Evaluated
+from tipline.engine.library_operations import LibraryOperations
 from tipline.engine.listfiles import write_files
 from tipline.engine.lookup import lookup
+from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.paths import listing, why
-from tipline.engine.people import Entry, People, RequestError
+from tipline.engine.people import Entry
 from tipline.engine.plan import approve as approve_plan
 from tipline.engine.plan import plan
 from tipline.engine.reconcile import CLEAN, DRIFT, SKIPPED
-from tipline.engine.schedule import Scheduler
+from tipline.engine.search_operations import SearchOperations
+from tipline.engine.secret_operations import SecretOperations
 from tipline.engine.status import status
-from tipline.engine.times import iso
+from tipline.engine.upkeep_operations import UpkeepOperations
 from tipline.engine.verify import verify
+from tipline.engine.visible import NotYoursError, may_change
 from tipline.model.keys import key
+from tipline.model.tlp import RED, level
 from tipline.outputs.delivery import Delivered
 from tipline.store.receipts import NO, PARKED, WITHDRAWN
 from tipline.store.records import runs_of
 
-NAMES: dict[str, str] = {}  # operation -> method
 _STEP = 0.1  # seconds between looks at receipts while waiting for them
-MethodT = TypeVar("MethodT", bound=Callable[..., Any])
-
-
-def operation(method: MethodT) -> MethodT:
-    """Mark a method as one that people may call by name."""
-    NAMES[method.__name__.removesuffix("_")] = method.__name__
-    return method
 
 
 class NewEntry(BaseModel):
@@ -65,63 +60,17 @@ class NewEntry(BaseModel):
         return Entry(self.value, self.type, self.ttl, self.comment, self.tlp, tuple(self.tags), self.confidence)
 
 
-class Operations:
-    """Everything a person can do on one engine.
-
-    Args:
-        engine: the engine; the process owns its data directory.
-        scheduler: the one that runs it; without one, changes are evaluated and delivered by the call itself.
-    """
-
-    def __init__(self, engine: Engine, scheduler: Scheduler | None = None) -> None:
-        self.engine = engine
-        self.people = People(engine)
-        self._given = scheduler
-        self._own: Scheduler | None = None
-
-    @property
-    def scheduler(self) -> Scheduler:
-        """What runs the engine; made on first use, since a trial has nothing to run."""
-        if self._given is not None:
-            return self._given
-        if self._own is None:
-            self._own = Scheduler(self.engine)
-        return self._own
-
-    def close(self) -> None:
-        """Close the connections to far sides."""
-        if self._own is not None:
-            self._own.deliveries.stop()
-
-    def call(self, name: str, arguments: dict[str, Any]) -> Any:
-        """Run an operation by name.
-
-        Args:
-            name: one of `NAMES`.
-            arguments: plain JSON; checked against the method's signature.
-
-        Returns:
-            Plain JSON.
-
-        Raises:
-            RequestError: there is no such operation, or an argument is wrong.
-            TiplineError: the operation failed.
-        """
-        method = self._methods.get(name)
-        if method is None:
-            raise RequestError(f"there is no operation {name}", fix=_suggest(name, [*NAMES]))
-        try:
-            return plain(method(**arguments))
-        except ValidationError as exc:
-            found = "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
-                for e in exc.errors(include_url=False, include_input=False)
-            )
-            raise RequestError(f"{name} was asked for wrongly: {found}", fix="correct the arguments") from None
-
-    @cached_property
-    def _methods(self) -> dict[str, Callable[..., Any]]:
-        return {name: validate_call(getattr(self, method)) for name, method in NAMES.items()}
+class Operations(
+    AccountOperations,
+    SearchOperations,
+    SecretOperations,
+    LibraryOperations,
+    ConfigurationOperations,
+    DeliveryOperations,
+    UpkeepOperations,
+    Base,
+):
+    """Everything a person can do on one engine."""
 
     @operation
     def status(self) -> dict[str, Any]:
@@ -130,17 +79,28 @@ class Operations:
             "instance": self.engine.configuration.settings.instance,
             "at": self.engine.clock(),
             "running": self.scheduler.alive,
-            "nodes": [node.as_dict() for node in status(self.engine)],
-            "holds": self.people.holds(),
-            "alerts": self.scheduler.alerts.running(),
+            "nodes": [node.as_dict() for node in status(self.engine, self.asker)],
+            "holds": self._holds(),
+            "alerts": self._alerts(),
         }
 
     @operation
     def add(
-        self, entries: list[NewEntry], source: str | None = None, team: str = "default", user: str = ""
+        self,
+        entries: list[NewEntry],
+        source: str | None = None,
+        team: str | None = None,
+        user: str = "",
+        *,
+        whole: bool = False,
     ) -> dict[str, Any]:
-        """Add indicators by hand; what was refused comes with its reason."""
-        account = self.people.add([entry.entry() for entry in entries], source=source, team=team, user=user)
+        """Add indicators by hand, or (whole) put them in the place of all that a source holds."""
+        team, user = self._acting(team, user)
+        self._keeps_red(entries, source, team)
+        if whole and source not in self._owned():
+            raise NotYoursError(f"{source} is not yours as a whole", fix="name a source of your team")
+        new = [entry.entry() for entry in entries]
+        account = self.people.add(new, source=source, team=team, user=user, whole=whole)
         return {**account, "outputs": self._follow(account["source"])}
 
     @operation
@@ -149,12 +109,17 @@ class Operations:
         values: list[str],
         *,
         source: str | None = None,
-        team: str = "default",
+        team: str | None = None,
         user: str = "",
         everyone: bool = False,
     ) -> dict[str, Any]:
         """Remove what a user (or everybody) of a team added by hand."""
+        team, user = self._acting(team, user)
+        if everyone and source is not None and source not in self._owned():
+            raise NotYoursError(f"{source} is another team's", fix="leave everyone out: remove what you added")
         account = self.people.remove(values, source=source, team=team, user=user, everyone=everyone)
+        if account["source"] not in self._owned():
+            account["left"] = [entry for entry in account["left"] if entry["by"].startswith(f"{team}/")]
         return {**account, "outputs": self._follow(account["source"])}
 
     @operation
@@ -165,7 +130,7 @@ class Operations:
         reason: str,
         ttl: Duration | None = None,
         type: str | None = None,  # noqa: A002 - the word that people use
-        team: str = "default",
+        team: str | None = None,
         user: str = "",
         wait: float = 0,
     ) -> dict[str, Any]:
@@ -183,39 +148,41 @@ class Operations:
         Returns:
             What it took out of which outputs, and the far sides' receipts.
         """
+        team, user = self._acting(team, user)
         graph = self.engine.graph
         outputs = graph.downstream(self.engine.configuration.team_allow(team))
-        before = journeys.log_positions(self.engine, outputs)
+        before = journeys.log_positions(self.engine, self._owned(outputs))
         account = self.people.allow(value, reason=reason, ttl=ttl, team=team, user=user, type_=type)
         evaluated = self.engine.evaluate(outputs)
         taken = journeys.changes_since(self.engine, before)
         samples = [sample for change in taken for sample in change["samples"]]
         keys = {sample["key"] for sample in samples if sample["op"] == "removed"}
         # Read before deliveries begin: the receipt of what is withdrawn goes with it.
-        receipts = [receipt for receipt in journeys.receipts(self.engine, keys) if receipt["holds"] != NO]
-        self._publish([change["output"] for change in taken])
+        receipts = [receipt for receipt in self._receipts(keys) if receipt["holds"] != NO]
+        self._publish(outputs)
         return {
             "source": account["source"],
             "added": account["added"],
             "outputs": [_without_keys(change) for change in taken],
-            "held": [result.output for result in evaluated if result.held],
+            "held": [result.output for result in evaluated if result.held and result.output in before],
             "receipts": self._settled(receipts, keys, wait),
         }
 
     @operation
-    def disallow(self, value: str, team: str = "default", user: str = "") -> dict[str, Any]:
+    def disallow(self, value: str, team: str | None = None, user: str = "") -> dict[str, Any]:
         """Take back what was allowed by hand."""
+        team, user = self._acting(team, user)
         account = self.people.disallow(value, team=team, user=user)
         return {**account, "outputs": self._follow(account["source"])}
 
     @operation
     def why(self, value: str, type: str | None = None) -> dict[str, Any]:  # noqa: A002 - the word that people use
         """Each claim on a value, what each node did with it, which outputs hold it, and receipts."""
-        found = why(self.engine, value, type)
+        found = why(self.engine, value, type, self.asker)
         there = {
             (receipt["output"], receipt["value"]) for receipt in found["receipts"] if receipt["state"] == "accepted"
         }
-        for held in found["outputs"]:
+        for held in (entry for entry in found["outputs"] if entry["output"] in self._owned()):
             if (held["output"], held["value"]) not in there:
                 identifier = key(held["type"], held["value"])
                 held["waiting"] = self.scheduler.deliveries.why_waiting(held["output"], identifier)
@@ -225,29 +192,33 @@ class Operations:
     def lookup(self, values: list[str], outputs: list[str] | None = None) -> list[dict[str, Any]]:
         """Look values up in what is published."""
         for name in outputs or []:
-            self._known(name, list(self.engine.graph.outputs), "output")
-        return lookup(self.engine, values, outputs)
+            self._known(name, self._seen(self.engine.graph.outputs), "output")
+        return lookup(self.engine, values, outputs, self.asker)
 
     @operation
     def list_(self, node: str, limit: int = 1000, offset: int = 0) -> dict[str, Any]:
         """What a node holds now."""
-        self._known(node, [*self.engine.graph.ids], "node")
-        return {"node": node, "rows": listing(self.engine, node, limit, offset)}
+        self._known(node, self._seen(), "node")
+        return {"node": node, "rows": listing(self.engine, node, limit, offset, self.asker)}
 
     @operation
     def deliveries(self) -> dict[str, Any]:
         """How far every delivery has come."""
-        return {"deliveries": journeys.deliveries(self.engine)}
+        names = self._owned(self.engine.graph.outputs)
+        return {"deliveries": [each for each in journeys.deliveries(self.engine) if each["output"] in names]}
 
     @operation
     def holds(self) -> dict[str, Any]:
         """What guards keep back."""
-        return {"holds": self.people.holds()}
+        return {"holds": self._holds()}
 
     @operation
     def approve(self, node: str, user: str = "") -> dict[str, Any]:
         """Release what a guard keeps back on a node."""
-        result = self.people.approve(node, user=user)
+        team, user = self._acting(None, user)
+        if not self.asker.everywhere:
+            self._known(node, self._owned(), "node")
+        result = self.people.approve(node, team=team, user=user)
         outputs = [node] if node in self.engine.graph.outputs else self.engine.graph.downstream(node)
         self._publish(outputs)
         return result
@@ -255,9 +226,10 @@ class Operations:
     @operation
     def verify(self, outputs: list[str] | None = None) -> dict[str, Any]:
         """Hold what is published against the view evaluated from scratch."""
+        known = self._owned(self.engine.graph.outputs)
         for name in outputs or []:
-            self._known(name, [*self.engine.graph.outputs], "output")
-        found = verify(self.engine, outputs)
+            self._known(name, known, "output")
+        found = verify(self.engine, known if outputs is None else outputs)
         self._publish([entry.output for entry in found])
         return {
             "equal": all(entry.equal or entry.held for entry in found),
@@ -268,7 +240,10 @@ class Operations:
     def plan(self, text: str, path: str, *, approve: bool = False, user: str = "") -> dict[str, Any]:
         """What a configuration would change; with `approve`, the guards let its first evaluation through."""
         candidate = check_text(text, Path(path)).usable()
+        may_change(self.engine.configuration, candidate, self.asker)
+        _, user = self._acting(None, user)
         found = plan(self.engine, candidate)
+        found.outputs = [each for each in found.outputs if self._may_see_plan_of(each.output, candidate)]
         if approve:
             approve_plan(self.engine, candidate, user)
         return {**asdict(found), "changes": found.changes, "approved": approve}
@@ -283,6 +258,7 @@ class Operations:
         names = self._delivered(output)
         reports = [self.scheduler.deliveries.reconcile(name, fix=fix).as_dict() for name in names]
         if fix:
+            self._note("reconcile", output or "every output", fixed={r["output"]: r["fixed"] for r in reports})
             self._deliver(names)
         settled = {CLEAN, SKIPPED, *([DRIFT] if fix else [])}
         return {"clean": all(report["state"] in settled for report in reports), "outputs": reports}
@@ -295,20 +271,30 @@ class Operations:
         (name,) = self._delivered(output)
         found = self.scheduler.deliveries.adopt(name, source=source, apply=apply, retire=retire).as_dict()
         if apply:
+            self._note("adopt", name, source=source, retire=retire, counts=found["counts"], deleted=found["deleted"])
             self._deliver([name])
         return found
 
     @operation
+    def try_delivery(self, output: str, limit: int = 3) -> dict[str, Any]:
+        """The requests that a delivery would make for the first published indicators; none is made."""
+        (name,) = self._delivered(output)
+        return self.scheduler.deliveries.preview(name, limit)
+
+    @operation
     def poll(self, source: str) -> dict[str, Any]:
         """Poll one source now."""
-        self._known(source, [*self.engine.graph.sources], "source")
+        self._known(source, self._owned(self.engine.graph.sources), "source")
         result = self.engine.poll(source)
+        self._note("poll", source, state=result.state)
         return {**asdict(result), "ledger": result.ledger.as_dict(), "outputs": self._follow(source)}
 
     @operation
     def run_once(self) -> dict[str, Any]:
         """Poll every source, evaluate every output, and deliver until nothing is left to do."""
+        self._everywhere()
         done = self.scheduler.run_once()
+        self._note("run once", "every source", failed=done.failed)
         return {
             "polls": [{**asdict(poll), "ledger": poll.ledger.as_dict()} for poll in done.polls],
             "outputs": [_evaluated(result) for result in done.evaluated],
@@ -320,17 +306,20 @@ class Operations:
     def doctor(self, output: str | None = None) -> dict[str, Any]:
         """Check everything that the program stands on."""
         if output:
-            self._known(output, [*self.engine.graph.outputs], "output")
+            self._known(output, self._owned(self.engine.graph.outputs), "output")
+        else:
+            self._everywhere()
         return diagnose(self.engine.configuration.path, self.engine.data, engine=self.engine, output=output)
 
     @operation
     def runs(self, node: str, limit: int = 20) -> dict[str, Any]:
         """The newest runs of a node."""
-        self._known(node, [*self.engine.graph.ids], "node")
+        self._known(node, self._owned(), "node")
         return {"node": node, "runs": runs_of(self.engine.control, node, limit)}
 
     def _delivered(self, output: str | None) -> list[str]:
-        known = [name for name, kind in self.engine.graph.outputs.items() if isinstance(kind, Delivered)]
+        outputs = self.engine.graph.outputs
+        known = [name for name in self._owned(outputs) if isinstance(outputs[name], Delivered)]
         if output is not None:
             self._known(output, known, "delivered output")
         return known if output is None else [output]
@@ -343,7 +332,35 @@ class Operations:
             self.scheduler.deliveries.drain()
 
     def _follow(self, source: str) -> list[dict[str, Any]]:
-        return [_evaluated(result) for result in self.scheduler.changed(self.engine.graph.downstream(source))]
+        theirs = self._owned()
+        results = self.scheduler.changed(self.engine.graph.downstream(source))
+        return [_evaluated(result) for result in results if result.output in theirs]
+
+    def _holds(self) -> list[dict[str, Any]]:
+        theirs = self._owned()
+        # The hold of a node that is in no configuration any more is for those who see all.
+        return [hold for hold in self.people.holds() if self.asker.everywhere or hold["node"] in theirs]
+
+    def _alerts(self) -> list[dict[str, Any]]:
+        theirs = self._owned()
+        running = self.scheduler.alerts.running()
+        return [each for each in running if self.asker.everywhere or str(each["name"]).split(" ")[1] in theirs]
+
+    def _receipts(self, keys: set[str]) -> list[dict[str, Any]]:
+        theirs = self._owned()
+        return [each for each in journeys.receipts(self.engine, keys) if each["output"] in theirs]
+
+    def _keeps_red(self, entries: list[NewEntry], source: str | None, team: str) -> None:
+        node = self.engine.graph.sources.get(source or "")
+        if node is None or node.settings.team == team:
+            return
+        if any(entry.tlp and level(entry.tlp) == RED for entry in entries):
+            raise NotYoursError(f"{source} is another team's: what is red must not go there", fix="use your own source")
+
+    def _may_see_plan_of(self, output: str, candidate: Configuration) -> bool:
+        return self.asker.everywhere or (
+            output in candidate.outputs and self.asker.owns(candidate.outputs[output].settings)
+        )
 
     def _publish(self, outputs: list[str]) -> None:
         for name in outputs:
@@ -356,7 +373,7 @@ class Operations:
             self.scheduler.deliveries.drain()
         end = time.monotonic() + wait
         while True:
-            now = {(r["output"], r["type"], r["value"]): r for r in journeys.receipts(self.engine, keys)}
+            now = {(r["output"], r["type"], r["value"]): r for r in self._receipts(keys)}
             found = [
                 now.get((old["output"], old["type"], old["value"])) or {**old, "state": WITHDRAWN, "holds": NO}
                 for old in before
@@ -365,24 +382,6 @@ class Operations:
             if settled or not self.scheduler.alive or time.monotonic() >= end:
                 return found
             time.sleep(_STEP)
-
-    def _known(self, name: str, known: list[str], what: str) -> None:
-        if name not in known:
-            raise RequestError(f"there is no {what} {name}", fix=_suggest(name, known))
-
-
-def plain(value: Any) -> Any:
-    """A result as plain JSON: moments in ISO 8601 (UTC), durations as `30d`, sets sorted."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = [plain(item) for item in value]
-        return sorted(items) if isinstance(value, (set, frozenset)) else items
-    if isinstance(value, datetime):
-        return iso(value)
-    if isinstance(value, timedelta):
-        return format_duration(value)
-    return str(value) if isinstance(value, (date, UUID, Path)) else value
 
 
 def _evaluated(result: Evaluated) -> dict[str, Any]:
@@ -402,6 +401,4 @@ def _without_keys(change: dict[str, Any]) -> dict[str, Any]:
     return {**change, "samples": samples}
 
 
-def _suggest(word: str, known: list[str]) -> str:
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(known)) or 'none'}"
+__all__ = ["NAMES", "NewEntry", "Operations", "operation", "plain"]

@@ -9,19 +9,23 @@ from uuid import UUID
 
 import duckdb
 
+from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.core import Engine
 from tipline.engine.evaluate import current_positions
+from tipline.engine.graph import Audience
 from tipline.engine.times import iso
 from tipline.engine.views import Views
+from tipline.engine.visible import claims_seen, published_seen, seen, without_names
 from tipline.errors import TiplineError
 from tipline.model.keys import key
 from tipline.model.normalise import normalise_one
 from tipline.model.policy import Policy
 from tipline.model.reasons import DROP_REASONS
+from tipline.model.tlp import AMBER, RED
 from tipline.sources.base import EXACT
 from tipline.store.control import RECEIPTS
 from tipline.store.records import rows
-from tipline.store.schema import OPS, VIEW_COLUMNS, claims_table, log_table, published_table
+from tipline.store.schema import OPS, VIEW_COLUMNS, log_table
 
 _EVERYTHING = Policy.allow_list()
 _HISTORY = 20
@@ -60,27 +64,27 @@ def canonical(value: str, type_: str | None = None) -> Asked:
     return Asked(found.type, found.value, key(found.type, found.value), found.lo, found.up, found.rhost)
 
 
-def why(engine: Engine, value: str, type_: str | None = None) -> dict[str, Any]:
-    """Everything known about a value and what covers it.
+def why(engine: Engine, value: str, type_: str | None = None, asker: Asker = LOCAL) -> dict[str, Any]:
+    """Everything known about a value and what covers it, as far as the asker may know it.
 
     Returns:
         indicator, claims (one a source and record), nodes (what each did), outputs (held since when), log, receipts.
     """
     asked = canonical(value, type_)
     with engine.lake.writing() as con:
-        claims = _claims(con, engine, asked)
-        steps = _steps(con, engine, asked, [claim["key"] for claim in claims])
-        held = _published(con, engine, asked)
-        history = _history(con, engine, {claim["key"] for claim in claims} | {str(asked.key)})
+        claims = _claims(con, engine, asked, asker)
+        steps = _steps(con, engine, asked, [claim["key"] for claim in claims], asker)
+        held = _published(con, engine, asked, asker)
+        history = _history(con, engine, {claim["key"] for claim in claims} | {str(asked.key)}, asker)
     keys = {claim["key"].replace("-", "") for claim in claims} | {entry["key"].replace("-", "") for entry in held}
     keys.add(asked.key.hex)
     return {
         "indicator": {"type": asked.type, "value": asked.value, "key": str(asked.key)},
         "claims": [{k: v for k, v in claim.items() if k != "key"} for claim in claims],
-        "nodes": steps,
-        "outputs": [{k: v for k, v in entry.items() if k != "key"} for entry in held],
-        "log": history,
-        "receipts": _receipts(engine, keys),
+        "nodes": without_names(engine.graph, asker, steps),
+        "outputs": without_names(engine.graph, asker, [{k: v for k, v in row.items() if k != "key"} for row in held]),
+        "log": without_names(engine.graph, asker, history),
+        "receipts": _receipts(engine, keys, asker),
     }
 
 
@@ -97,10 +101,12 @@ def covering(asked: Asked, alias: str = "") -> str:
     return "(" + " OR ".join(tests) + ")"
 
 
-def _claims(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked) -> list[dict[str, Any]]:
+def _claims(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker) -> list[dict[str, Any]]:
     found = []
-    for name in engine.graph.sources:
-        table = claims_table(engine.graph.ids[name])
+    for name, source in engine.graph.sources.items():
+        if not asker.sees(source.settings):
+            continue
+        table = claims_seen(engine.graph, name, asker)
         query = (
             "SELECT key::VARCHAR AS key, type, value, record, confidence, tlp, actionable, tags, threat_types,"
             " description, first_seen, last_seen, valid_until, added, left_at"
@@ -111,20 +117,28 @@ def _claims(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked) -> lis
     return found
 
 
-def _steps(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, keys: list[str]) -> list[dict[str, Any]]:
-    """What each node does with the indicator, by evaluating the views on it alone."""
+def _steps(
+    con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, keys: list[str], asker: Asker
+) -> list[dict[str, Any]]:
+    """What each node does with the indicator on the way to the asker's outputs, by evaluating the views on it alone."""
     graph = engine.graph
     now = engine.clock()
     moments = {name: position.moment for name, position in current_positions(con, graph, now).items()}
     listed = ", ".join(f"('{key}'::UUID)" for key in {*keys, str(asked.key)})
     con.execute(f"CREATE OR REPLACE TEMP TABLE slice AS SELECT * FROM (VALUES {listed}) t(key)")
     steps: dict[tuple[str, str, str | None], dict[str, Any]] = {}
-    for audience in dict.fromkeys(graph.audience(name) for name in graph.outputs):
+    visible = set(seen(graph, asker))
+    theirs = [name for name, output in graph.outputs.items() if asker.owns(output.settings)]
+    for audience in dict.fromkeys(graph.audience(name) for name in theirs):
         views = Views(con, graph, audience, now, moments, sliced=True)
         try:
-            for output in (name for name in graph.outputs if graph.audience(name) == audience):
+            for output in (name for name in theirs if graph.audience(name) == audience):
                 for node in [*graph.feeds(output), *graph.upstream(output)]:
-                    _note_steps(con, node, views.node(node).name, steps, output)
+                    relation = views.node(node).name
+                    if node in visible:
+                        owns = asker.owns(engine.configuration.settings_of(node))
+                        shown = relation if owns else f"{relation} WHERE coalesce(tlp, {AMBER}) < {RED}"
+                        _note_steps(con, node, shown, steps, output)
                 final = views.output(output)
                 for relation in views.steps[output]:
                     _note_steps(con, output, f"{relation} WHERE dropped IS NOT NULL", steps, output)
@@ -162,10 +176,12 @@ def _note_steps(
             ways.append(output)
 
 
-def _published(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked) -> list[dict[str, Any]]:
+def _published(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker) -> list[dict[str, Any]]:
     found = []
-    for name in engine.graph.outputs:
-        table = published_table(engine.graph.ids[name])
+    for name, output in engine.graph.outputs.items():
+        if not asker.sees(output.settings):
+            continue
+        table = published_seen(engine.graph, name, asker)
         query = (
             "SELECT key::VARCHAR AS key, type, value, confidence, sources, tlp, valid_until, since"
             f" FROM {table} WHERE {covering(asked)} ORDER BY value LIMIT 100"
@@ -174,12 +190,13 @@ def _published(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked) -> 
     return found
 
 
-def _history(con: duckdb.DuckDBPyConnection, engine: Engine, keys: Iterable[str]) -> list[dict[str, Any]]:
+def _history(con: duckdb.DuckDBPyConnection, engine: Engine, keys: Iterable[str], asker: Asker) -> list[dict[str, Any]]:
     listed = ", ".join(f"'{key}'" for key in keys)
     parts = [
         f"SELECT '{name}' AS output, seq, stamp AS moment, op, value, reason FROM {log_table(engine.graph.ids[name])}"
         f" WHERE key IN ({listed})"
-        for name in engine.graph.outputs
+        for name, output in engine.graph.outputs.items()
+        if asker.owns(output.settings)
     ]
     if not parts:
         return []
@@ -187,8 +204,10 @@ def _history(con: duckdb.DuckDBPyConnection, engine: Engine, keys: Iterable[str]
     return [{**row, "op": OPS[row["op"]]} for row in dicts(con, query)]
 
 
-def _receipts(engine: Engine, keys: set[str]) -> list[dict[str, Any]]:
-    found = rows(engine.control, RECEIPTS, RECEIPTS.c.key.in_(keys))
+def _receipts(engine: Engine, keys: set[str], asker: Asker) -> list[dict[str, Any]]:
+    theirs = [name for name, output in engine.graph.outputs.items() if asker.owns(output.settings)]
+    where = [] if asker.everywhere else [RECEIPTS.c.output.in_(theirs)]
+    found = rows(engine.control, RECEIPTS, RECEIPTS.c.key.in_(keys), *where)
     fields = ("output", "type", "value", "state", "far_id", "reason", "accepted_at", "expires", "attempts")
     return [{f: iso(row[f]) if f in {"accepted_at", "expires"} else row[f] for f in fields} for row in found]
 
@@ -203,20 +222,26 @@ def dicts(con: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | No
     ]
 
 
-def listing(engine: Engine, node: str, limit: int = 1000, offset: int = 0) -> list[dict[str, Any]]:
-    """What a node holds now: claims of a source, live rows of a processor, published rows of an output."""
+def listing(
+    engine: Engine, node: str, limit: int = 1000, offset: int = 0, asker: Asker = LOCAL
+) -> list[dict[str, Any]]:
+    """What a node holds now: claims of a source, live rows of a processor, published rows of an output.
+
+    The node is one that the asker sees.
+    """
     graph = engine.graph
     if node in graph.outputs:
-        source = f"SELECT {VIEW_COLUMNS}, since FROM {published_table(graph.ids[node])}"
+        source = f"SELECT {VIEW_COLUMNS}, since FROM {published_seen(graph, node, asker)}"
     elif node in graph.sources:
-        source = f"SELECT * EXCLUDE (digest, line) FROM {claims_table(graph.ids[node])}"
+        source = f"SELECT * EXCLUDE (digest, line) FROM {claims_seen(graph, node, asker)}"
     else:
-        return _processor_listing(engine, node, limit, offset)
+        return without_names(graph, asker, _processor_listing(engine, node, limit, offset, asker))
+    query = f"SELECT * FROM ({source}) ORDER BY type, value LIMIT {limit} OFFSET {offset}"
     with engine.lake.reading() as con:
-        return _readable(dicts(con, f"SELECT * FROM ({source}) ORDER BY type, value LIMIT {limit} OFFSET {offset}"))
+        return without_names(graph, asker, _readable(dicts(con, query)))
 
 
-def _processor_listing(engine: Engine, node: str, limit: int, offset: int) -> list[dict[str, Any]]:
+def _processor_listing(engine: Engine, node: str, limit: int, offset: int, asker: Asker) -> list[dict[str, Any]]:
     graph = engine.graph
     if node not in graph.processors:
         raise NotAnIndicatorError(
@@ -226,7 +251,10 @@ def _processor_listing(engine: Engine, node: str, limit: int, offset: int) -> li
     with engine.lake.writing() as con:
         now = engine.clock()
         moments = {name: p.moment for name, p in current_positions(con, graph, now).items()}
-        views = Views(con, graph, graph.audience(output), now, moments, sliced=False)
+        audience = graph.audience(output)
+        if not asker.everywhere and audience.team != asker.team:
+            audience = Audience(asker.team, audience.max_tlp, audience.actionable_only)
+        views = Views(con, graph, audience, now, moments, sliced=False)
         try:
             live = views.node(node).live
             return _readable(dicts(con, f"SELECT * FROM {live} ORDER BY type, value LIMIT {limit} OFFSET {offset}"))

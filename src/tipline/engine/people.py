@@ -44,18 +44,33 @@ class Entry:
 class People:
     """The hand-made changes; each is written to the audit log with who made it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, address: str = "") -> None:
         self.engine = engine
+        self.address = address
 
-    def add(self, entries: list[Entry], *, source: str | None, team: str, user: str) -> dict[str, Any]:
+    def add(
+        self, entries: list[Entry], *, source: str | None, team: str, user: str, whole: bool = False
+    ) -> dict[str, Any]:
         """Add indicators; an entry of the same team and user is replaced.
 
+        Args:
+            entries: what to add.
+            source: a local source; None: the team's first one.
+            team: for whom.
+            user: by whom.
+            whole: whether they take the place of all that the source holds, whoever added it.
+
         Returns:
-            added, changed and refused entries, each refused one with its reason.
+            added, changed, removed and refused entries, each refused one with its reason.
+
+        Raises:
+            RequestError: there is no such source; or of a whole an entry was refused, so that nothing was changed.
         """
         name = self._local(source, team)
-        account = self._write(name, entries, team, user)
-        self._audit("add", name, team, user, {"entries": [entry.value for entry in entries], **account})
+        account = self._write(name, entries, team, user, whole=whole)
+        self._audit(
+            "replace" if whole else "add", name, team, user, {"entries": [entry.value for entry in entries], **account}
+        )
         return {"source": name, **account}
 
     def remove(
@@ -84,7 +99,7 @@ class People:
         """What guards keep back."""
         return open_holds(self.engine.control)
 
-    def approve(self, node: str, *, user: str) -> dict[str, Any]:
+    def approve(self, node: str, *, team: str = "default", user: str) -> dict[str, Any]:
         """Release what a guard keeps back on a node.
 
         Raises:
@@ -97,7 +112,7 @@ class People:
             raise RequestError(f"nothing is held on {node}", fix=f"held: {held}")
         now = engine.clock()
         approve_hold(engine.control, hold["id"], user, now)
-        self._audit("approve", node, "default", user, {"what": hold["what"], "count": hold["count"]})
+        self._audit("approve", node, team, user, {"what": hold["what"], "count": hold["count"]})
         if hold["sort"] == "output":
             results = engine.evaluate([node], approved=True)
             return {"node": node, "what": hold["what"], "removed": results[0].removed, "added": results[0].added}
@@ -131,7 +146,7 @@ class People:
             )
         return locals_[0]
 
-    def _write(self, name: str, entries: list[Entry], team: str, user: str) -> dict[str, Any]:
+    def _write(self, name: str, entries: list[Entry], team: str, user: str, *, whole: bool = False) -> dict[str, Any]:
         engine = self.engine
         now = engine.clock()
         source: Source = engine.graph.sources[name]
@@ -149,20 +164,26 @@ class People:
                 "extra": [json.dumps({"team": team, "user": user}) for _ in entries],
             },
             schema_overrides={
+                "value": pl.String,
                 "type": pl.String,
+                "record": pl.String,
                 "confidence": pl.String,
                 "tlp": pl.String,
                 "tags": pl.List(pl.String),
                 "description": pl.String,
                 "valid_until": pl.String,
+                "extra": pl.String,
             },
         )
         policy = source.settings.policy(allow_list=name in engine.configuration.allow_lists)
         con = engine.lake.connection()
         try:
             ledger = stage(con, [frame], policy)
+            if whole and ledger.dropped:
+                first = ledger.samples[0]
+                raise RequestError(f"{first['value']!r} was refused: {first['reason']}; nothing was changed")
             with engine.lake.writing(con):
-                compare(con, number, snapshot=False, refresh=False)
+                compare(con, number, snapshot=whole, refresh=False)
                 counts = write_changes(con, number, now, [], append=True)
                 con.execute(
                     "UPDATE source_state SET last_poll = ?, last_success = ? WHERE source = ?", [now, now, number]
@@ -170,7 +191,7 @@ class People:
         finally:
             con.close()
         refused = [{"value": sample["value"], "reason": sample["reason"]} for sample in ledger.samples]
-        return {"added": counts["added"], "changed": counts["changed"], "refused": refused, **ledger.as_dict()}
+        return {**counts, "refused": refused, **ledger.as_dict()}
 
     def _take_out(self, name: str, values: list[str], team: str, user: str, *, everyone: bool) -> dict[str, Any]:
         engine = self.engine
@@ -196,7 +217,8 @@ class People:
         }
 
     def _audit(self, action: str, subject: str, team: str, user: str, detail: dict[str, Any]) -> None:
-        audit(self.engine.control, self.engine.clock(), user, team, action, subject, detail)
+        control, now = self.engine.control, self.engine.clock()
+        audit(control, now, user, team, action, subject, detail, address=self.address)
 
 
 def _text(value: str) -> str:

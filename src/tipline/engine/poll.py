@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +17,7 @@ import structlog
 
 from tipline import __version__
 from tipline.engine import guard
-from tipline.engine.claims import Difference, compare, write_changes
+from tipline.engine.claims import Difference, compare, compare_withdrawn, write_changes
 from tipline.engine.ledger import Ledger
 from tipline.engine.lines import Lines, commit_of
 from tipline.engine.stage import INCOMING, name_groups, stage
@@ -29,6 +30,8 @@ from tipline.store.records import Hold, end_hold, open_hold, record_run, set_hol
 from tipline.store.schema import ADDED, claims_table, columns_sql
 
 log = structlog.get_logger()
+# Folder of the data directory for what is pushed to sources.
+INBOX = "inbox"
 
 
 @dataclass
@@ -45,6 +48,8 @@ class PollResult:
     held: int = 0
     hold_started: bool = False
     bytes: int = 0
+    more: bool = False
+    settled: Callable[[], None] | None = None
 
     @property
     def committed(self) -> bool:
@@ -87,6 +92,9 @@ class Poller:
             log.error(
                 "poll not recorded", source=source.name, state=result.state, message=result.message, error=str(exc)
             )
+            return result
+        if result.settled:
+            result.settled()
         return result
 
     def _tried(self, source: Source, number: int, at: datetime, spool: Path, *, allow_list: bool) -> PollResult:
@@ -118,12 +126,17 @@ class Poller:
         ledger = stage(con, poll.frames, policy, lines, records=by_record)
         if by_record and poll.superseded:
             name_groups(con, number, poll.superseded, poll.kept)
-        result = PollResult(source.name, "ok", ledger=ledger, bytes=poll.bytes)
+        result = PollResult(
+            source.name, "ok", poll.note, ledger, bytes=poll.bytes, more=poll.more, settled=poll.settled
+        )
         rules = expiries(settings.expire)
         hold = open_hold(self.control, source.name)
         with self.lake.writing(con):
             refresh = not snapshot and any(rule.base == "last_seen" for rule in rules)
-            diff = compare(con, number, snapshot=snapshot, refresh=refresh, by_line=snapshot, by_record=by_record)
+            if poll.withdraws is None:
+                diff = compare(con, number, snapshot=snapshot, refresh=refresh, by_line=snapshot, by_record=by_record)
+            else:
+                diff = compare_withdrawn(con, number, poll.withdraws)
             # Claims that left meanwhile (by age) may have come again in a line that was not judged.
             raced = lines is not None and lines.commit != commit_of(con, number)
             guarded = snapshot or bool(poll.superseded)
@@ -210,7 +223,8 @@ class Poller:
         kept = json.loads(text) if text else {}
         agree = (held_since is not None) == (open_hold(self.control, source.name) is not None)
         cursor = kept["cursor"] if agree and kept.get("settings") == _reading(source) else {}
-        return PollContext(spool=spool, cursor=cursor, as_of=at, feed=source.name, base=self.base)
+        inbox = self.spool.parent / INBOX / source.name
+        return PollContext(spool=spool, cursor=cursor, as_of=at, feed=source.name, base=self.base, inbox=inbox)
 
     def _advance(
         self,

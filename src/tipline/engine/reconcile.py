@@ -19,6 +19,7 @@ import polars as pl
 
 from tipline.engine.deliver import Deliverer
 from tipline.engine.delivery_plan import rows_of
+from tipline.engine.far_listing import FarListing
 from tipline.errors import ConfigError, FarSideError
 from tipline.outputs.delivery import FarItem, Outcome, Parcel, Row
 from tipline.store.control import Control
@@ -130,11 +131,13 @@ class _Comparison:
 
     def run(self, items: Iterable[FarItem]) -> None:
         self.deliverer.plan_in_full(self.con)
-        stream = iter(items)
+        stream, listing = iter(items), FarListing(self.deliverer, self.con)
         while part := list(islice(stream, _CHUNK)):
+            listing.add(part)
             self._foreign([item for item in part if item.key is None])
             self.spent |= {item.far_id for item in part if item.spent}
             self._ours([item for item in part if item.key is not None and not item.ended])
+        listing.save()
         self._missing()
         self.report.state = DRIFT if self.report.drift else CLEAN
         if self.fix:

@@ -55,7 +55,7 @@ def answered(before: Receipt | None, intent: Receipt, parcel: Parcel, outcome: O
         return replace(
             intent,
             state=ACCEPTED,
-            holds=YES,
+            holds=YES if outcome.confirmed else PERHAPS,
             far_id=parcel.far_id or outcome.far_id or intent.far_id,
             attempts=0,
             reason="",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.core import Engine
+from tipline.engine.graph import Graph
 from tipline.engine.times import iso
+from tipline.engine.visible import claims_seen, published_seen
 from tipline.outputs.base import Output
 from tipline.outputs.delivery import Delivered
+from tipline.sources.base import Source
 from tipline.store.control import DELIVERIES
 from tipline.store.records import last_runs, open_holds, rows
 from tipline.store.schema import claims_table, published_table
@@ -40,12 +44,12 @@ class NodeStatus:
         return asdict(self)
 
 
-def status(engine: Engine) -> list[NodeStatus]:
-    """Every node, sources first."""
+def status(engine: Engine, asker: Asker = LOCAL) -> list[NodeStatus]:
+    """Every node that the asker sees, sources first; of another team's, no more than what it holds."""
     runs = last_runs(engine.control)
     holds = {hold["node"]: hold for hold in open_holds(engine.control)}
     deliveries = {row["output"]: row for row in rows(engine.control, DELIVERIES)}
-    found = []
+    found, graph = [], engine.graph
     with engine.lake.reading() as con:
         states = {
             row[0]: row[1:]
@@ -53,13 +57,18 @@ def status(engine: Engine) -> list[NodeStatus]:
                 "SELECT source, last_poll, last_success, failing_since, message FROM source_state"
             ).fetchall()
         }
-        for name, node in engine.configuration.nodes().items():
+        for name, node in graph.configuration.nodes().items():
+            if not asker.sees(node.settings):
+                continue
             entry = NodeStatus(name, node.sort, node.kind, node.settings.team, "new")
+            if not asker.owns(node.settings):
+                found.append(_of_others(entry, graph, con, asker))
+                continue
             _last_run(entry, runs.get(name))
-            number = engine.graph.ids[name]
+            number = graph.ids[name]
             if node.sort == "source":
                 entry.indicators = _count(con, claims_table(number))
-                _source_state(entry, engine, states.get(number))
+                _source_state(entry, graph.sources[name], states.get(number))
             elif node.sort == "output":
                 entry.indicators = _count(con, published_table(number))
                 _output_state(entry, node, deliveries.get(name))
@@ -83,8 +92,7 @@ def _last_run(entry: NodeStatus, run: dict[str, Any] | None) -> None:
     entry.last_run = iso(run["started"])
 
 
-def _source_state(entry: NodeStatus, engine: Engine, state: tuple[Any, ...] | None) -> None:
-    source = engine.graph.sources[entry.name]
+def _source_state(entry: NodeStatus, source: Source, state: tuple[Any, ...] | None) -> None:
     if not source.settings.enabled:
         entry.state = "disabled"
         return
@@ -111,6 +119,15 @@ def _output_state(entry: NodeStatus, node: Any, delivery: dict[str, Any] | None)
         entry.state, entry.message = "needs credentials", f"missing: {', '.join(missing)}"
     elif delivery is not None and delivery["state"] not in {"ok", "new"}:
         entry.state, entry.message = delivery["state"], delivery["message"]
+
+
+def _of_others(entry: NodeStatus, graph: Graph, con: Any, asker: Asker) -> NodeStatus:
+    entry.state = ""
+    if entry.sort == "source":
+        entry.indicators = _count(con, claims_seen(graph, entry.name, asker))
+    elif entry.sort == "output":
+        entry.indicators = _count(con, published_seen(graph, entry.name, asker))
+    return entry
 
 
 def _count(con: Any, table: str) -> int:

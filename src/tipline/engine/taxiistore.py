@@ -40,6 +40,16 @@ class Wanted:
     versions: tuple[datetime, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Span:
+    """A stretch of objects: positions of the first and the last, how many, and when the last one changed."""
+
+    first: int
+    last: int
+    count: int
+    stamp: datetime
+
+
 @dataclass
 class TaxiiStore:
     """The objects of an engine's collections (any thread; all methods may wait)."""
@@ -93,6 +103,40 @@ class TaxiiStore:
         rows = self._between(output, positions[0], positions[-1], wanted)
         kept = set(positions)
         return [row for row in rows if row.seq in kept]
+
+    def span(self, output: TaxiiKind, wanted: Wanted, until: datetime | None) -> Span | None:
+        """Where the objects lie that changed up to a moment (naive UTC; None: up to now); None if there are none."""
+        condition, values = self._condition(output, wanted)
+        if until is not None:
+            condition, values = f"{condition} AND stamp <= ?", [*values, until]
+        table = objects_table(self._number(output))
+        sql = f"SELECT min(seq), max(seq), count(*), max(stamp) FROM {table} WHERE {condition}"
+        with self._reading() as con:
+            row = con.execute(sql, values).fetchone()
+        return Span(*row) if row and row[2] else None
+
+    def texts(
+        self, output: TaxiiKind, after: int, last: int, count: int, expression: str
+    ) -> list[tuple[int, str | None]]:
+        """The next objects as texts that the database makes.
+
+        Args:
+            output: the collection.
+            after: the position behind which to begin.
+            last: the last position to take.
+            count: how many at most.
+            expression: SQL of the text.
+
+        Returns:
+            Position and text of each.
+        """
+        condition, values = self._condition(output, Wanted())
+        sql = (
+            f"SELECT seq, {expression} FROM {objects_table(self._number(output))} WHERE seq > ? AND seq <= ?"
+            f" AND {condition} ORDER BY seq LIMIT ?"
+        )
+        with self._reading() as con:
+            return con.execute(sql, [after, last, *values, count]).fetchall()
 
     def _between(self, output: TaxiiKind, first: int, last: int, wanted: Wanted) -> list[Row]:
         condition, values = self._condition(output, wanted)

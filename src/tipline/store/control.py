@@ -134,6 +134,7 @@ AUDIT = Table(
     Column("action", String(60), nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", JSON, nullable=False, default=dict),
+    Column("address", String(60), nullable=False, default="", server_default=""),
 )
 
 # Alerts that have started and not ended: told once when something starts, once when it ends.

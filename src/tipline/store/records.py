@@ -34,6 +34,16 @@ def runs_of(control: Control, node: str, limit: int = 20) -> list[dict[str, Any]
         return [dict(row) for row in con.execute(query).mappings()]
 
 
+def run_by_message(control: Control, node: str, message: str, before: int | None = None) -> dict[str, Any] | None:
+    """The newest run of a node (before the one of a number) whose message begins so."""
+    query = select(RUNS).where(RUNS.c.node == node, RUNS.c.message.startswith(message, autoescape=True))
+    if before is not None:
+        query = query.where(RUNS.c.id < before)
+    with control.reading() as con:
+        row = con.execute(query.order_by(RUNS.c.id.desc()).limit(1)).mappings().first()
+        return dict(row) if row else None
+
+
 @dataclass(frozen=True)
 class Hold:
     """What a guard keeps back on a node."""
@@ -100,13 +110,20 @@ def end_hold(control: Control, node: str, at: datetime, reason: str) -> bool:
 
 
 def audit(
-    control: Control, at: datetime, actor: str, team: str, action: str, subject: str, detail: Mapping[str, Any]
+    control: Control,
+    at: datetime,
+    actor: str,
+    team: str,
+    action: str,
+    subject: str,
+    detail: Mapping[str, Any],
+    *,
+    address: str = "",
 ) -> None:
-    """Note who did what."""
+    """Note who did what, and from where; of a change, `detail` holds what was `before` and is `after`."""
+    entry = {"at": at, "actor": actor, "team": team, "action": action, "subject": subject, "address": address}
     with control.transaction() as con:
-        con.execute(
-            insert(AUDIT).values(at=at, actor=actor, team=team, action=action, subject=subject, detail=dict(detail))
-        )
+        con.execute(insert(AUDIT).values(**entry, detail=dict(detail)))
 
 
 def record_config(control: Control, at: datetime, actor: str, fingerprint: str, nodes: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ Facts: TAXII 2.1 sections 1.6.8 (media types) and 3.6 (errors); TAXII 2.0 sectio
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +15,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tipline.engine.signin import SignInRefusedError
 from tipline.errors import TiplineError
 from tipline.outputs.taxii_objects import Spec
 
@@ -31,6 +32,7 @@ _SAFE = {
 }
 
 Handler = Callable[[Request], Response]
+AsyncHandler = Callable[[Request], Awaitable[Response]]
 
 
 class TaxiiError(Exception):
@@ -39,6 +41,9 @@ class TaxiiError(Exception):
     def __init__(self, status: HTTPStatus, description: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(description)
         self.status, self.description, self.headers = status, description, dict(headers or {})
+
+
+_ERRORS = (TaxiiError, TiplineError, duckdb.Error)
 
 
 def not_found(what: str) -> TaxiiError:
@@ -105,23 +110,37 @@ def guarded(handler: Handler) -> Handler:
     def answered(request: Request) -> Response:
         try:
             return handler(request)
-        except TaxiiError as exc:
+        except _ERRORS as exc:
             return _error(request, exc)
-        except (TiplineError, duckdb.Error) as exc:
-            return _error(request, _unreadable(request, exc))
 
     answered.__doc__ = handler.__doc__
     return answered
 
 
-def _unreadable(request: Request, exc: Exception) -> TaxiiError:
+def guarded_writing(handler: AsyncHandler) -> AsyncHandler:
+    """The same for a handler that reads a body."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except _ERRORS as exc:
+            return _error(request, exc)
+
+    answered.__doc__ = handler.__doc__
+    return answered
+
+
+def _unavailable(request: Request, exc: Exception) -> TaxiiError:
+    if isinstance(exc, SignInRefusedError):
+        return TaxiiError(HTTPStatus.TOO_MANY_REQUESTS, exc.what, {"retry-after": str(int(exc.wait) + 1)})
     # Readers may be strangers: paths and SQL are for the log.
-    log.error("collection not read", path=request.url.path, error=str(exc))
-    why = "the collection cannot be read now"
+    log.error("collection not served", path=request.url.path, error=str(exc))
+    why = "the collection cannot be read or written now"
     return TaxiiError(HTTPStatus.SERVICE_UNAVAILABLE, why, {"retry-after": "30"})
 
 
-def _error(request: Request, exc: TaxiiError) -> Response:
+def _error(request: Request, failed: Exception) -> Response:
+    exc = failed if isinstance(failed, TaxiiError) else _unavailable(request, failed)
     spec: Spec = "2.0" if "vnd.oasis" in request.headers.get("accept", "") else "2.1"
     content = {
         "title": exc.status.phrase,

@@ -1,4 +1,4 @@
-"""Objects, manifest and versions, page after page (2.1), and the requests to write, which are refused.
+"""Objects, manifest and versions, page after page (2.1).
 
 Facts: TAXII 2.1 section 5.
 """
@@ -21,8 +21,6 @@ from tipline.api.taxii.query import MOST, Cursor, Filters, filters, limit
 from tipline.engine.taxiistore import TaxiiStore
 from tipline.outputs.taxii import TaxiiKind
 from tipline.outputs.taxii_objects import Maker, Row, Spec, date_added, version_of
-
-_NO_WRITING = "nothing can be written to this collection"
 
 
 class Entry(NamedTuple):
@@ -104,14 +102,6 @@ class Objects:
             raise TaxiiError(HTTPStatus.NOT_ACCEPTABLE, f"versions are part of TAXII 2.1: accept {TAXII_21}")
         asked = self._named(request, shelf)
         return self._page(request, shelf, asked, "versions", lambda entry: version_of(entry.content))
-
-    def refuse(self, request: Request) -> Response:
-        """Adding objects: refused (a collection is read only)."""
-        self._shelf(request)
-        sent = request.headers.get("content-type", "").replace(" ", "").lower()
-        if not sent.startswith(("application/taxii+json", "application/vnd.oasis.stix+json")):
-            raise TaxiiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the Content-Type must be {TAXII_21}; {_NO_WRITING}")
-        raise TaxiiError(HTTPStatus.FORBIDDEN, _NO_WRITING)
 
     def _shelf(self, request: Request, *, stix: bool = False) -> Shelf:
         spec = wants(request, stix=stix)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from tipline.api.taxii.collections import DEFAULT_ROOT, Collections, root_of
 from tipline.api.taxii.media import TAXII_21, answer, not_found, wants
 
-# What a client may send at most; nothing can be sent yet, but the standard wants a number.
+# Where nothing can be sent, the standard wants a number all the same.
 _MOST_BYTES = 1_048_576
 
 
@@ -23,9 +23,9 @@ class Roots:
     collections: Collections
 
     def discovery(self, request: Request) -> Response:
-        """The API roots with a collection that the asker may read."""
+        """The API roots with a collection that the asker may read or write."""
         spec = wants(request)
-        teams = {output.settings.team for output in self.collections.readable(request)}
+        teams = {node.settings.team for node in self.collections.open_to(request)}
         # TAXII 2.0 wants whole addresses; relative ones also hold behind a proxy.
         base = "" if spec == "2.1" else str(request.base_url).rstrip("/")
         roots = [f"{base}/taxii2/{quote(root_of(team), safe='')}/" for team in sorted(teams)]
@@ -42,12 +42,14 @@ class Roots:
         """What an API root is."""
         spec = wants(request)
         name = request.path_params["root"]
-        found = self.collections.readable(request, name)
+        found = self.collections.open_to(request, name)
         if not found and name != DEFAULT_ROOT:
             raise not_found("API root")
         content = {
             "title": found[0].settings.team if found and name != DEFAULT_ROOT else "Collections",
             "versions": [TAXII_21] if spec == "2.1" else ["taxii-2.0"],
-            "max_content_length": _MOST_BYTES,
+            "max_content_length": max(
+                [node.settings.max_bytes for node in self.collections.inbound(name)] or [_MOST_BYTES]
+            ),
         }
         return answer(content, spec)

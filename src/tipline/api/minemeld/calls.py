@@ -1,0 +1,122 @@
+"""One call of MineMeld's API: who asks what, and how answers and errors look there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+
+from tipline.api.identity import ForbiddenError, Principal, UnknownError
+from tipline.engine.operations import Operations
+from tipline.engine.people import RequestError
+from tipline.engine.signin import SignInRefusedError
+from tipline.engine.visible import NotYoursError
+from tipline.errors import TiplineError
+
+_MOST_BYTES = 8 << 20
+_REALM = 'Basic realm="tipline", charset="UTF-8"'
+
+
+class MissingError(RequestError):
+    """There is no such thing."""
+
+
+class LargeError(RequestError):
+    """The body is too large."""
+
+
+# The first that fits.
+_STATUS: tuple[tuple[type[TiplineError], HTTPStatus], ...] = (
+    (UnknownError, HTTPStatus.UNAUTHORIZED),
+    (SignInRefusedError, HTTPStatus.UNAUTHORIZED),
+    (ForbiddenError, HTTPStatus.FORBIDDEN),
+    (NotYoursError, HTTPStatus.FORBIDDEN),
+    (MissingError, HTTPStatus.NOT_FOUND),
+    (LargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (RequestError, HTTPStatus.BAD_REQUEST),
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request of somebody who may ask it.
+
+    Attributes:
+        operations: in the asker's name.
+        principal: who asks.
+        request: with its path and query.
+        body: what was sent.
+    """
+
+    operations: Operations
+    principal: Principal
+    request: Request
+    body: bytes = b""
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    def given(self, name: str, default: str) -> str:
+        """A parameter of the query."""
+        return self.request.query_params.get(name, default)
+
+    def fields(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            RequestError: it is none.
+        """
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise RequestError("the body is not a JSON object")
+        return found
+
+
+@dataclass(frozen=True)
+class Route:
+    """An address: what it takes to ask it, and what answers; the first line of its docstring describes it."""
+
+    path: str
+    scope: str
+    work: Callable[[Call], Any]
+    methods: tuple[str, ...] = ("GET",)
+
+
+def result(value: Any) -> Response:
+    """What was asked for."""
+    return JSONResponse({"result": value}, headers={"cache-control": "no-store"})
+
+
+def error(exc: TiplineError) -> Response:
+    """Why not."""
+    status = next((code for kind, code in _STATUS if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    headers = {"cache-control": "no-store"}
+    wait = getattr(exc, "wait", 0)
+    if wait:
+        status, headers["retry-after"] = HTTPStatus.TOO_MANY_REQUESTS, str(int(wait) + 1)
+    elif status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = _REALM
+    return JSONResponse({"error": {"message": exc.what}}, status, headers)
+
+
+async def body_of(request: Request) -> bytes:
+    """What was sent.
+
+    Raises:
+        LargeError: it is too much.
+    """
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > _MOST_BYTES:
+            raise LargeError(f"the body is larger than {_MOST_BYTES:,} bytes")
+    return bytes(body)

@@ -1,0 +1,138 @@
+"""Users, teams, keys, sessions, and the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from tipline.api.v1.asking import Feeds, Managing, Read, cursor, position, tagged, unchanged
+from tipline.durations import Duration
+from tipline.engine.account_operations import UserChanges
+from tipline.engine.accounts import RATE
+from tipline.model.roles import Role
+
+router = APIRouter(tags=["accounts"])
+User = Annotated[str, Path(max_length=100)]
+_SAME = {"412": {"description": "Somebody changed it since it was read (If-Match)."}}
+
+
+class NewUser(BaseModel):
+    """A user to make."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(max_length=100, description="Letters, digits and . _ @ + -", examples=["ada"])
+    role: Role = Field(default="viewer", description="What they may do.")
+    team: str = Field(default="default", max_length=200, description="Their team.")
+    display: str = Field(default="", max_length=200, description="Their name for people.")
+    password: str | None = Field(default=None, max_length=1000, description="None: keys or single sign-on.", repr=False)
+    tags: list[str] = Field(default_factory=list, max_length=100, description="Of feed readers: lists they may read.")
+
+
+class NewKey(BaseModel):
+    """A key to make."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: str | None = Field(default=None, max_length=100, description="Whose; the asker's own unless given.")
+    label: str = Field(default="", max_length=200, description="What it is for.")
+    scopes: list[str] = Field(default_factory=list, max_length=20, description="What it may do; all if empty.")
+    ttl: Duration | None = Field(default=None, description="How long it is in force; for good unless given.")
+    rate: int = Field(default=RATE, ge=1, le=100_000, description="Requests a minute.")
+
+
+@router.get("/users")
+def users(asked: Managing) -> dict[str, Any]:
+    """The users."""
+    found: dict[str, Any] = asked.call("users")
+    return found
+
+
+@router.post("/users", status_code=201)
+def user_add(asked: Managing, body: NewUser) -> Response:
+    """Make a user."""
+    return tagged(asked.call("user_add", **dict(body)), 201)
+
+
+@router.get("/users/{name}")
+def user(asked: Managing, name: User) -> Response:
+    """One user, with an ETag for changing it."""
+    return tagged(asked.call("user", name=name))
+
+
+@router.patch("/users/{name}", responses=_SAME)  # type: ignore[arg-type]
+def user_change(asked: Managing, name: User, body: UserChanges) -> Response:
+    """Change a user; what is left out stays."""
+    unchanged(asked.request, asked.call("user", name=name))
+    return tagged(asked.call("user_change", name=name, changes=body))
+
+
+@router.delete("/users/{name}", responses=_SAME)  # type: ignore[arg-type]
+def user_remove(asked: Managing, name: User) -> dict[str, Any]:
+    """Delete a user with their keys and sessions."""
+    unchanged(asked.request, asked.call("user", name=name))
+    found: dict[str, Any] = asked.call("user_remove", name=name)
+    return found
+
+
+@router.get("/teams")
+def teams(asked: Read) -> dict[str, Any]:
+    """The teams that the asker may know of, with how many users and nodes each has."""
+    found: dict[str, Any] = asked.call("teams")
+    return found
+
+
+@router.get("/keys")
+def keys(asked: Feeds, user: Annotated[str | None, Query(max_length=100)] = None) -> dict[str, Any]:
+    """Keys: the asker's own, or anybody's for an admin."""
+    found: dict[str, Any] = asked.call("keys", user=user)
+    return found
+
+
+@router.post("/keys", status_code=201)
+def key_add(asked: Feeds, body: NewKey) -> dict[str, Any]:
+    """Make a key: `key` in this answer is the only time that it is shown. A key can make none that may do more."""
+    mine = asked.principal.scopes
+    scopes = list(body.scopes) or (sorted(mine) if asked.principal.how == "key" else [])
+    asked.operations.only_scopes(scopes, mine)
+    found: dict[str, Any] = asked.call("key_add", **{**dict(body), "scopes": scopes})
+    return found
+
+
+@router.delete("/keys/{id}")
+def key_remove(asked: Feeds, id: Annotated[str, Path(max_length=16)]) -> dict[str, Any]:  # noqa: A002 - their word
+    """Revoke a key at once."""
+    found: dict[str, Any] = asked.call("key_remove", id=id)
+    return found
+
+
+@router.get("/sessions")
+def sessions(asked: Feeds) -> dict[str, Any]:
+    """The asker's browser sessions."""
+    found: dict[str, Any] = asked.call("sessions")
+    return found
+
+
+@router.delete("/sessions")
+def sessions_end(asked: Feeds) -> dict[str, Any]:
+    """End all of the asker's browser sessions."""
+    found: dict[str, Any] = asked.call("sessions_end")
+    return found
+
+
+@router.get("/audit")
+def audit(
+    asked: Managing,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    actor: Annotated[str | None, Query(max_length=200)] = None,
+    action: Annotated[str | None, Query(max_length=60)] = None,
+    cursor_: Annotated[str | None, Query(alias="cursor", max_length=2000)] = None,
+) -> dict[str, Any]:
+    """Who did what, newest first: actor, address, what was before and is after."""
+    place = position(cursor_, 1)
+    before = place[0] if place and isinstance(place[0], int) and abs(place[0]) < 1 << 62 else None
+    entries = asked.call("audit", limit=limit, before=before, actor=actor, action=action)["entries"]
+    return {"entries": entries, "next": cursor([entries[-1]["id"]]) if len(entries) == limit else None}

@@ -1,0 +1,129 @@
+"""Deliveries: how far each has come, what far sides answered, and whether they are as they should be."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from tipline.api.v1.asking import Configuring, Holds, Read, cursor, position
+from tipline.api.v1.nodes import Limit, Name
+from tipline.durations import Duration
+from tipline.engine.defender_items import Group
+
+router = APIRouter(prefix="/deliveries", tags=["deliveries"])
+Word = Annotated[str, Query(max_length=200)]
+Place = Annotated[str | None, Query(alias="cursor", max_length=4000)]
+
+
+@router.get("")
+def deliveries(asked: Read) -> dict[str, Any]:
+    """Every delivery: state, lag, counts, and refusals by reason."""
+    found: dict[str, Any] = asked.call("deliveries")
+    return found
+
+
+@router.get("/{name}/receipts")
+def receipts(
+    asked: Read,
+    name: Name,
+    state: Annotated[str, Query(max_length=20, description="Only those in this state.")] = "",
+    type_: Annotated[list[str] | None, Query(alias="type", max_length=100, description="Only these types.")] = None,
+    text: Annotated[str, Query(max_length=200, description="A part of the value.")] = "",
+    reason: Annotated[str, Query(max_length=2000, description="The far side's words, in full.")] = "",
+    limit: Limit = 100,
+    cursor_: Place = None,
+) -> dict[str, Any]:
+    """What the far side answered for each indicator."""
+    after = position(cursor_, 1)
+    place = str(after[0]) if after else None
+    wanted = {"state": state, "types": type_, "text": text, "reason": reason}
+    found = asked.call("receipts", output=name, limit=limit, after=place, **wanted)
+    return {"receipts": found["receipts"], "next": cursor([found["next"]] if found["next"] else None)}
+
+
+@router.get("/{name}/far-side")
+def far_side(asked: Read, name: Name) -> dict[str, Any]:
+    """What the far side has, by type, end and confidence; and what is published, by source."""
+    found: dict[str, Any] = asked.call("far_side", output=name)
+    return found
+
+
+@router.get("/{name}/slots")
+def slots(
+    asked: Read,
+    name: Name,
+    waiting: Annotated[str, Query(max_length=40, description="no-slot, covered, ended, refused or placed.")] = "",
+    text: Annotated[str, Query(max_length=200, description="A part of the value.")] = "",
+    limit: Limit = 100,
+    cursor_: Place = None,
+) -> dict[str, Any]:
+    """Which published indicators are to be at the far side, and which wait and why; the most confident first."""
+    after = position(cursor_, 2)
+    found: dict[str, Any] = asked.call("slots", output=name, waiting=waiting, text=text, limit=limit, after=after)
+    return {**found, "next": cursor(found["next"])}
+
+
+@router.get("/{name}/defender")
+def defender_items(
+    asked: Read,
+    name: Name,
+    group: Annotated[Group | None, Query(description="A tab of the portal.")] = None,
+    whose: Annotated[str | None, Query(pattern="^(ours|foreign)$", description="ours or foreign.")] = None,
+    action: Word = "",
+    severity: Word = "",
+    by: Annotated[str, Query(max_length=200, description="Who made it.")] = "",
+    text: Annotated[str, Query(max_length=200, description="A part of the value or the title.")] = "",
+    expires: Annotated[Duration | None, Query(description="Expires within this time, such as 7d.")] = None,
+    limit: Limit = 100,
+    cursor_: Place = None,
+) -> dict[str, Any]:
+    """A Defender tenant's indicators: ours as accepted, others' as last read."""
+    wanted = {"group": group, "whose": whose, "action": action, "severity": severity, "by": by, "text": text}
+    after = position(cursor_, 2)
+    place = [str(part) for part in after] if after else None
+    found: dict[str, Any] = asked.call(
+        "defender_items", output=name, wanted={**wanted, "expires": expires}, limit=limit, after=place
+    )
+    return {**found, "next": cursor(found["next"])}
+
+
+@router.get("/{name}/preview")
+def preview(asked: Read, name: Name, limit: Annotated[int, Query(ge=1, le=100)] = 3) -> dict[str, Any]:
+    """The requests that a delivery would make for the first published indicators; none is made."""
+    found: dict[str, Any] = asked.call("try_delivery", output=name, limit=limit)
+    return found
+
+
+@router.post("/{name}/check")
+def check(asked: Holds, name: Name) -> dict[str, Any]:
+    """Sign in at the far side and see that we may write, without writing anything."""
+    found: dict[str, Any] = asked.call("doctor", output=name)
+    return found
+
+
+@router.post("/{name}/retry")
+def retry(asked: Holds, name: Name, reason: Annotated[str | None, Query(max_length=2000)] = None) -> dict[str, Any]:
+    """Have the next cycle try again what the far side refused (for one reason)."""
+    found: dict[str, Any] = asked.call("retry", output=name, reason=reason)
+    return found
+
+
+@router.post("/{name}/reconcile")
+def reconcile(asked: Holds, name: Name, fix: bool = False) -> dict[str, Any]:
+    """Compare the far side with what it should hold; with `fix`, set right what differs."""
+    found: dict[str, Any] = asked.call("reconcile", output=name, fix=fix)
+    return found
+
+
+@router.post("/{name}/adopt")
+def adopt(
+    asked: Configuring,
+    name: Name,
+    source: Annotated[str | None, Query(max_length=200, description="The earlier tool's name there.")] = None,
+    apply: bool = False,
+    retire: bool = False,
+) -> dict[str, Any]:
+    """Match by value what an earlier tool left; with `apply`, make it ours; with `retire`, delete what none lists."""
+    found: dict[str, Any] = asked.call("adopt", output=name, source=source, apply=apply, retire=retire)
+    return found

@@ -1,0 +1,80 @@
+"""Nodes: their state, runs and indicators; and what guards hold back on them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from tipline.api.v1.asking import Holds, Read, cursor, position, tagged
+from tipline.engine.people import RequestError
+
+router = APIRouter(tags=["nodes"])
+Name = Annotated[str, Path(max_length=200, examples=["spamhaus-drop"])]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+@router.get("/nodes")
+def nodes(asked: Read) -> Response:
+    """Every node that the asker sees."""
+    return tagged({"nodes": asked.call("status")["nodes"]})
+
+
+@router.get("/nodes/{name}")
+def node(asked: Read, name: Name) -> Response:
+    """One node."""
+    found = next((each for each in asked.call("status")["nodes"] if each["name"] == name), None)
+    if found is None:
+        raise RequestError(f"there is no node {name}", fix="see /api/v1/nodes")
+    return tagged(found)
+
+
+@router.get("/nodes/{name}/indicators")
+def node_indicators(asked: Read, name: Name, limit: Limit = 100, cursor_: Annotated[
+    str | None, Query(alias="cursor", max_length=2000)] = None) -> dict[str, Any]:  # fmt: skip
+    """What a node holds, in order of type and value."""
+    start = int((position(cursor_, 1) or [0])[0])
+    rows = asked.call("list", node=name, limit=limit + 1, offset=max(start, 0))["rows"]
+    return {"indicators": rows[:limit], "next": cursor([start + limit]) if len(rows) > limit else None}
+
+
+@router.get("/nodes/{name}/runs")
+def runs(asked: Read, name: Name, limit: Limit = 20) -> dict[str, Any]:
+    """The newest runs of a node, each with its account."""
+    found: dict[str, Any] = asked.call("runs", node=name, limit=limit)
+    return found
+
+
+@router.post("/nodes/{name}/poll")
+def poll(asked: Holds, name: Name) -> dict[str, Any]:
+    """Poll a source now."""
+    found: dict[str, Any] = asked.call("poll", source=name)
+    return found
+
+
+@router.get("/holds")
+def holds(asked: Read) -> dict[str, Any]:
+    """What guards keep back."""
+    found: dict[str, Any] = asked.call("holds")
+    return found
+
+
+@router.post("/holds/{name}/approve")
+def approve(asked: Holds, name: Name) -> dict[str, Any]:
+    """Release what a guard keeps back on a node."""
+    found: dict[str, Any] = asked.call("approve", node=name)
+    return found
+
+
+@router.get("/feeds")
+def feeds(asked: Read) -> dict[str, Any]:
+    """The sources."""
+    return {"feeds": [each for each in asked.call("status")["nodes"] if each["sort"] == "source"]}
+
+
+@router.get("/feeds/overlap")
+def overlap(asked: Read, source: Annotated[list[str] | None, Query(max_length=1000)] = None) -> dict[str, Any]:
+    """How much sources have in common, what only one has, and who had it first."""
+    found: dict[str, Any] = asked.call("overlap", sources=source)
+    return found

@@ -1,0 +1,150 @@
+"""Operations on deliveries: receipts, what far sides have, who waits for a slot, and another try."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tipline.engine import defender_items
+from tipline.engine.defender_items import ItemFilter
+from tipline.engine.operation import Base, operation
+from tipline.engine.people import RequestError
+from tipline.outputs.delivery import Delivered
+from tipline.store import receipt_search
+from tipline.store.receipt_search import Wanted
+from tipline.store.schema import published_table
+
+_MOST = 1000
+Confidence = Annotated[int, Field(ge=0, le=100)]
+_SOURCES = 50
+
+
+class DeliveryOperations(Base):
+    """What people ask of deliveries."""
+
+    @operation
+    def receipts(
+        self,
+        output: str,
+        state: str = "",
+        types: list[str] | None = None,
+        text: str = "",
+        reason: str = "",
+        key: str = "",
+        limit: int = Field(default=100, ge=1, le=_MOST),
+        after: str | None = None,
+    ) -> dict[str, Any]:
+        """What a far side answered for each indicator, in the order of their keys.
+
+        Args:
+            output: the delivered output.
+            state: sending, accepted, parked, withdrawing or withdrawn.
+            types: of the indicators.
+            text: a part of the value.
+            reason: the far side's words, in full.
+            key: of the one indicator that is wanted (32 hex digits).
+            limit: how many at most.
+            after: the key of the last one of the page before.
+
+        Returns:
+            receipts, and next: what to go on after, or nothing if this was the last page.
+        """
+        self._known(output, self._owned(self.engine.graph.outputs), "output")
+        wanted = Wanted(state, tuple(types or ()), text, reason, key)
+        found = receipt_search.receipts_of(self.engine.control, output, limit + 1, after=after or "", wanted=wanted)
+        following = found[limit - 1]["key"] if len(found) > limit else None
+        return {"receipts": found[:limit], "next": following}
+
+    @operation
+    def retry(self, output: str, reason: str | None = None, user: str = "") -> dict[str, Any]:
+        """Have the next cycle try again what the far side refused (for one reason)."""
+        self._far_side(output)
+        number = receipt_search.retry(self.engine.control, output, reason, self.engine.clock())
+        self._note("retry", output, reason=reason, count=number, **({"user": user} if user else {}))
+        if self.scheduler.alive:
+            self.scheduler.deliveries.wake([output])
+        else:
+            self.scheduler.deliveries.drain()
+        return {"output": output, "retried": number}
+
+    @operation
+    def far_side(self, output: str) -> dict[str, Any]:
+        """What a far side has of an output: by type, end, confidence, newest; and what is published, by source."""
+        self._far_side(output)
+        found, newest = receipt_search.counts(self.engine.control, output, self.engine.clock())
+        table = published_table(self.engine.graph.ids[output])
+        with self.engine.lake.reading() as con:
+            sources = con.execute(
+                f"SELECT source, count(*) AS n FROM (SELECT unnest(sources) AS source FROM {table})"
+                f" GROUP BY source ORDER BY n DESC, source LIMIT {_SOURCES}"
+            ).fetchall()
+        seen = set(self._seen())
+        return {
+            "output": output,
+            **found,
+            "newest": newest,
+            "sources": {name: count for name, count in sources if name in seen},
+        }
+
+    @operation
+    def slots(
+        self,
+        output: str,
+        waiting: str = "",
+        text: str = "",
+        limit: int = Field(default=100, ge=1, le=_MOST),
+        after: tuple[Confidence, str] | None = None,
+    ) -> dict[str, Any]:
+        """Which published indicators are to be at a far side, and which wait and why; the most confident first.
+
+        Args:
+            output: the delivered output.
+            waiting: those that wait for this reason (`no-slot`, `covered`, `ended`, `refused`), or `placed`.
+            text: a part of the value.
+            limit: how many at most.
+            after: confidence and key of the last one of the page before.
+
+        Returns:
+            indicators, and next: what to go on after, or nothing if this was the last page.
+        """
+        self._far_side(output)
+        if after is not None and not _is_key(after[1]):
+            raise RequestError("there is no such place to go on after", fix="take it from `next` of the page before")
+        found = self.scheduler.deliveries.slots(output, limit + 1, waiting=waiting, text=text, after=after)
+        last = found[limit - 1] if len(found) > limit else None
+        following = [last["confidence"], last["key"]] if last else None
+        seen = set(self._seen())
+        rows = [{**row, "sources": [name for name in row["sources"] if name in seen]} for row in found[:limit]]
+        return {"output": output, "indicators": rows, "next": following}
+
+    @operation
+    def defender_items(
+        self,
+        output: str,
+        wanted: ItemFilter,
+        limit: int = Field(default=100, ge=1, le=_MOST),
+        after: tuple[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """A Defender tenant's indicators: ours as accepted, others' as last read.
+
+        Returns:
+            items, next, total, and counts: groups (the portal's tabs), facets (whose, action, severity, by), soon
+            (expire within a day); and read: when the tenant was last read.
+        """
+        kind = self._far_side(output)
+        if kind.kind != "microsoft-defender":
+            raise RequestError(f"{output} is no Defender output", fix="name one of kind microsoft-defender")
+        found = defender_items.defender_items(self.engine, output, wanted, limit, after)
+        (state,) = (each for each in self.call("deliveries", {})["deliveries"] if each["output"] == output)
+        return {**found, "output": output, "read": state["last_reconcile"]}
+
+    def _far_side(self, output: str) -> Delivered:
+        outputs = self.engine.graph.outputs
+        known = {name: kind for name, kind in outputs.items() if isinstance(kind, Delivered)}
+        self._known(output, self._owned(known), "delivered output")
+        return known[output]
+
+
+def _is_key(text: str) -> bool:
+    return len(text) == 32 and all(letter in "0123456789abcdef" for letter in text)

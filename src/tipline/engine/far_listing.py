@@ -1,0 +1,68 @@
+"""What a far side showed when it was last read, ours and others', kept as one file beside the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from tipline.engine.core import Engine
+from tipline.engine.deliver import Deliverer
+from tipline.outputs.delivery import FarItem
+
+_FOLDER = "far-sides"
+# `content`: the item's own fields as JSON.
+COLUMNS = {
+    "far_id": pl.String, "type": pl.String, "value": pl.String, "key": pl.String, "bears": pl.String, "by": pl.String,
+    "allowed": pl.Boolean, "ended": pl.Boolean, "content": pl.String,
+}  # fmt: skip
+
+
+class FarListing:
+    """Collects a listing part by part, and puts it in the place of the one before once it is complete."""
+
+    def __init__(self, deliverer: Deliverer, con: duckdb.DuckDBPyConnection) -> None:
+        lake = deliverer.lake.path
+        self.path = lake.parent / _FOLDER / f"{deliverer.number}.parquet" if lake else None
+        self.con = con
+        columns = ", ".join(
+            f'"{name}" {"BOOLEAN" if type_ is pl.Boolean else "VARCHAR"}' for name, type_ in COLUMNS.items()
+        )
+        con.execute(f"CREATE OR REPLACE TEMP TABLE far_listing ({columns})")
+
+    def add(self, items: Sequence[FarItem]) -> None:
+        """Keep some items."""
+        if self.path is None or not items:
+            return
+        names = [name for name in COLUMNS if name != "content"]
+        rows = [[*(getattr(item, name) for name in names), _json(item)] for item in items]
+        self.con.register("far_part", pl.DataFrame(rows, schema=COLUMNS, orient="row").to_arrow())
+        self.con.execute("INSERT INTO far_listing SELECT * FROM far_part")
+        self.con.unregister("far_part")
+
+    def save(self) -> None:
+        """Put the listing in place, whole or not at all."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        new = self.path.with_suffix(".new")
+        target = str(new).replace("'", "''")
+        self.con.execute(f"COPY far_listing TO '{target}' (FORMAT parquet)")
+        new.replace(self.path)
+        self.con.execute("DROP TABLE far_listing")
+
+
+def last_listing(engine: Engine, output: str) -> pl.DataFrame:
+    """What the far side of an output showed when it was last read; empty if it never was."""
+    lake = engine.lake.path
+    path: Path | None = lake.parent / _FOLDER / f"{engine.graph.ids[output]}.parquet" if lake else None
+    if path is None or not path.exists():
+        return pl.DataFrame(schema=COLUMNS)
+    return pl.read_parquet(path)
+
+
+def _json(item: FarItem) -> str:
+    return json.dumps(dict(item.content), ensure_ascii=False, default=str)

@@ -1,0 +1,162 @@
+"""What every group of operations stands on: how one is marked, called by name, and bound to who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from copy import copy
+from datetime import date, datetime, timedelta
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+from pydantic import ValidationError, validate_call
+
+from tipline.durations import format_duration
+from tipline.engine.asker import LOCAL, Asker
+from tipline.engine.core import Engine
+from tipline.engine.people import People, RequestError
+from tipline.engine.schedule import Scheduler
+from tipline.engine.times import iso
+from tipline.engine.visible import NotYoursError, owned, seen
+from tipline.kinds import Kind
+from tipline.store.records import audit
+
+NAMES: dict[str, str] = {}  # operation -> method
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
+
+
+def operation(method: MethodT) -> MethodT:
+    """Mark a method as one that people may call by name."""
+    NAMES[method.__name__.removesuffix("_")] = method.__name__
+    return method
+
+
+class Base:
+    """The engine, who asks, and the ways to say no.
+
+    Args:
+        engine: the engine; the process owns its data directory.
+        scheduler: the one that runs it; without one, changes are evaluated and delivered by the call itself.
+    """
+
+    def __init__(self, engine: Engine, scheduler: Scheduler | None = None) -> None:
+        self.engine = engine
+        self.people = People(engine)
+        self.asker: Asker = LOCAL
+        self._given = scheduler
+        self._own: Scheduler | None = None
+
+    def asked_by(self, asker: Asker) -> Self:
+        """The same operations for somebody: what they may not see is not there, and changes are in their name."""
+        bound = copy(self)
+        bound._own = self._own or (None if self._given else self.scheduler)  # noqa: SLF001 - of the same class
+        bound.asker = asker
+        bound.people = People(self.engine, asker.address)
+        return bound
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What runs the engine; made on first use, since a trial has nothing to run."""
+        if self._given is not None:
+            return self._given
+        if self._own is None:
+            self._own = Scheduler(self.engine)
+        return self._own
+
+    def close(self) -> None:
+        """Close the connections to far sides."""
+        if self._own is not None:
+            self._own.deliveries.stop()
+
+    def call(self, name: str, arguments: dict[str, Any]) -> Any:
+        """Run an operation by name.
+
+        Args:
+            name: one of `NAMES`.
+            arguments: plain JSON; checked against the method's signature.
+
+        Returns:
+            Plain JSON.
+
+        Raises:
+            RequestError: there is no such operation, or an argument is wrong.
+            TiplineError: the operation failed.
+        """
+        of: Any = type(self)
+        method = _checked(of).get(name)
+        if method is None:
+            raise RequestError(f"there is no operation {name}", fix=suggest(name, [*NAMES]))
+        try:
+            return plain(method(self, **arguments))
+        except ValidationError as exc:
+            found = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
+                for e in exc.errors(include_url=False, include_input=False)
+            )
+            raise RequestError(f"{name} was asked for wrongly: {found}", fix="correct the arguments") from None
+
+    def _acting(self, team: str | None, user: str) -> tuple[str, str]:
+        """The team and user that a change is made for: the asker's own, unless they may speak for others."""
+        asker = self.asker
+        if not asker.name:
+            return team or asker.team, user
+        if team is not None and team != asker.team and not asker.everywhere:
+            raise NotYoursError(f"you are not of team {team}", fix=f"leave team out, or say {asker.team}")
+        return team or asker.team, asker.name
+
+    def _note(self, action: str, subject: str, **detail: Any) -> None:
+        """Write what the asker did to the audit log."""
+        asker, control = self.asker, self.engine.control
+        now, plainly = self.engine.clock(), plain(detail)
+        audit(control, now, asker.name or "local", asker.team, action, subject, plainly, address=asker.address)
+
+    def _everywhere(self) -> None:
+        """Raises if the asker has only a team of their own."""
+        if not self.asker.everywhere:
+            raise NotYoursError("this concerns every team", fix="ask an admin")
+
+    def owned_nodes(self) -> list[Kind[Any]]:
+        """The nodes that are the asker's."""
+        return [self.engine.configuration.nodes()[name] for name in self._owned()]
+
+    def _owned(self, among: Iterable[str] | None = None) -> list[str]:
+        """The nodes (among some) that are the asker's."""
+        found = owned(self.engine.graph, self.asker)
+        return found if among is None else [name for name in found if name in set(among)]
+
+    def _seen(self, among: Iterable[str] | None = None) -> list[str]:
+        """The nodes (among some) that the asker sees."""
+        found = seen(self.engine.graph, self.asker)
+        return found if among is None else [name for name in found if name in set(among)]
+
+    def _known(self, name: str, known: list[str], what: str) -> None:
+        if name not in known:
+            raise RequestError(f"there is no {what} {name}", fix=suggest(name, known))
+
+
+@cache
+def _checked(of: Any) -> dict[str, Callable[..., Any]]:
+    """The operations of a class, each checking its arguments; made once, as that takes its time."""
+    return {name: validate_call(getattr(of, method)) for name, method in NAMES.items() if hasattr(of, method)}
+
+
+def plain(value: Any) -> Any:
+    """A result as plain JSON: moments in ISO 8601 (UTC), durations as `30d`, sets sorted."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = [plain(item) for item in value]
+        return sorted(items) if isinstance(value, (set, frozenset)) else items
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    return str(value) if isinstance(value, (date, UUID, Path)) else value
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """What somebody may have meant."""
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(known)) or 'none'}"
