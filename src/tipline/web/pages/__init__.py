@@ -1,0 +1,1 @@
+"""Groups of pages: one module each, with a `router` and perhaps a `NAV`."""

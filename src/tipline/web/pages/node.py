@@ -1,0 +1,96 @@
+"""One node: its state, account, charts, what it holds, its settings and runs; polling and releasing by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path
+from fastapi.responses import Response
+
+from tipline.engine.people import RequestError
+from tipline.engine.trends import trend
+from tipline.kinds import Kind
+from tipline.outputs.base import Output
+from tipline.web import charts
+from tipline.web.forms import fields
+from tipline.web.page import Analyst, Page, Viewer
+from tipline.web.spans import SPANS, span
+
+router = APIRouter()
+Name = Annotated[str, Path(max_length=200)]
+_RUNS, _ROWS = 20, 50
+
+
+@router.get("/nodes/{name}")
+def node(page: Viewer, name: Name, period: str = "", offset: int = 0) -> Response:
+    """The node's page."""
+    found = _known(page, name)
+    state = next(each for each in page.operations.call("status", {})["nodes"] if each["name"] == name)
+    word, length = span(period)
+    owned = page.person.asker.owns(found.settings)
+    over_time = trend(page.engine, [name], length)
+    rows = page.operations.call("list", {"node": name, "limit": _ROWS + 1, "offset": max(0, offset)})["rows"]
+    view = {
+        "node": state,
+        "about": type(found).__doc__ or "",
+        "owned": owned,
+        "inputs": list(getattr(found.settings, "inputs", [])),
+        "readers": _readers(page, name),
+        "period": word,
+        "periods": list(SPANS),
+        "flow": charts.flow(over_time),
+        "held": charts.held(over_time, state["indicators"] or 0),
+        "runs": page.operations.call("runs", {"node": name, "limit": _RUNS})["runs"] if owned else [],
+        "indicators": rows[:_ROWS],
+        "offset": max(0, offset),
+        "more": len(rows) > _ROWS,
+        "size": _ROWS,
+        "settings": [each for each in fields(type(found.settings), found.settings) if each.own] if owned else [],
+        "addresses": _addresses(found),
+        "delivery": _delivery(page, name) if owned else None,
+    }
+    return page.show("node/index.html", view, title=name)
+
+
+@router.post("/nodes/{name}/poll")
+def poll(page: Analyst, name: Name) -> Response:
+    """Poll a source now."""
+    done = page.operations.call("poll", {"source": name})
+    text = f"{name}: {done['state']}, {done['added']:,} added, {done['removed']:,} removed"
+    return page.done(f"{text}. {done['message']}".strip(), f"/nodes/{quote(name)}")
+
+
+@router.post("/nodes/{name}/approve")
+def approve(page: Analyst, name: Name) -> Response:
+    """Let through what a guard holds."""
+    page.operations.call("approve", {"node": name})
+    return page.done(f"What was held on {name} has been let through.", f"/nodes/{quote(name)}")
+
+
+def _known(page: Page, name: str) -> Kind[Any]:
+    found = page.nodes().get(name)
+    if found is None:
+        raise RequestError(f"there is no node {name[:200]}", fix="look at the pipeline")
+    return found
+
+
+def _readers(page: Page, name: str) -> list[str]:
+    return [other for other, each in page.nodes().items() if name in _reads(each)]
+
+
+def _reads(found: Kind[Any]) -> list[str]:
+    settings = found.settings
+    return [*getattr(settings, "inputs", []), *getattr(settings, "allow", [])]
+
+
+def _addresses(found: Kind[Any]) -> list[str]:
+    """Where a served output is read."""
+    if not isinstance(found, Output):
+        return []
+    return {"list": [f"/feeds/{found.name}"], "taxii": ["/taxii2/"]}.get(found.kind, [])
+
+
+def _delivery(page: Page, name: str) -> dict[str, Any] | None:
+    deliveries: list[dict[str, Any]] = page.operations.call("deliveries", {})["deliveries"]
+    return next((each for each in deliveries if each["output"] == name), None)

@@ -1,0 +1,67 @@
+"""The overview: what needs somebody first, then how much is held, came and went, and how deliveries do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from tipline.engine.trends import trend
+from tipline.web import charts
+from tipline.web.page import Page, Viewer
+from tipline.web.site import Nav
+from tipline.web.spans import SPANS, span
+
+router = APIRouter()
+NAV = Nav("Overview", "/overview", key="o", order=10, icon="overview")
+_TROUBLE = {"failing", "failed", "held", "stale", "drift", "needs credentials"}
+
+
+@router.get("/overview")
+def overview(page: Viewer, period: str = "") -> Response:
+    """Trouble, figures, charts, deliveries and what people did last."""
+    word, length = span(period)
+    status = page.operations.call("status", {})
+    nodes: list[dict[str, Any]] = status["nodes"]
+    sources = [each for each in nodes if each["sort"] == "source" and each["kind"] != "never-block"]
+    found = trend(page.engine, [each["name"] for each in sources], length)
+    held = sum(each["indicators"] or 0 for each in sources)
+    view = {
+        "period": word,
+        "periods": list(SPANS),
+        "running": status["running"],
+        "trouble": _trouble(nodes, status["holds"]),
+        "alerts": status["alerts"],
+        "figures": {
+            "held": held,
+            "added": sum(found.added),
+            "removed": sum(found.removed),
+            "expired": sum(found.expired),
+            "published": sum(each["indicators"] or 0 for each in nodes if each["sort"] == "output"),
+        },
+        "flow": charts.flow(found),
+        "held": charts.held(found, held),
+        "outputs": [each for each in nodes if each["sort"] == "output"],
+        "deliveries": page.operations.call("deliveries", {})["deliveries"],
+        "entries": _last_entries(page),
+    }
+    return page.show("overview/index.html", view, title="Overview")
+
+
+def _trouble(nodes: list[dict[str, Any]], holds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Nodes in trouble, and those whose newest poll read something and took nothing of it."""
+    counts = {each["node"]: each["count"] for each in holds}
+    found = []
+    for node in nodes:
+        silent = node["sort"] == "source" and node["read"] > 0 and not node["accepted"] and not node["duplicate"]
+        if node["state"] in _TROUBLE or silent:
+            message = node["message"] or ("its last poll gave no indicator" if silent else "")
+            state = "silent" if silent and node["state"] not in _TROUBLE else node["state"]
+            found.append({**node, "state": state, "message": message, "held": counts.get(node["name"], 0)})
+    return found
+
+
+def _last_entries(page: Page) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = page.operations.call("audit", {"limit": 8})["entries"]
+    return entries

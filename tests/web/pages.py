@@ -1,0 +1,27 @@
+"""Every page that one can go to, for the tests that look at them all."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from web.stage import NODE
+
+PAGES = [
+    "/overview",
+    "/overview?period=7d",
+    "/pipeline",
+    f"/nodes/{quote(NODE)}",
+    "/nodes/list",
+    "/nodes/defender",
+    "/nodes/merged",
+    "/indicators",
+    "/indicators?text=198.51.101.7&type=ipv4",
+    "/indicators/detail?value=198.51.101.7",
+    "/indicators/related?value=203.0.114.9",
+    "/indicators/lookup?values=203.0.114.5%0Anope",
+    "/indicators/add",
+    "/feeds",
+    "/feeds?sort=-indicators&q=plain",
+    "/feeds/overlap",
+    "/activity",
+]
