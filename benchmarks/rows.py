@@ -6,8 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dialects, feeds, lookups, ranges, servers, taxii
+from benchmarks import delivering, dialects, feeds, lookups, parsing, ranges, readers, servers, taxii
 from benchmarks.setting import FEED
+
+
+def _freetext(n: int, directory: Path) -> dict[str, Any]:
+    """Its peers are test dependencies, which the other rows do without."""
+    from benchmarks.freetext import freetext
+
+    return freetext(n, directory)
+
 
 ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "prepare": feeds.prepare,
@@ -16,16 +24,26 @@ ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "unchanged": feeds.unchanged,
     "lookups": lookups.lookups,
     "serving": servers.serving,
+    "readers": readers.readers,
     "dialects": dialects.dialects,
     "commit_alone": feeds.commit_alone,
     "parse_alone": feeds.parse_alone,
+    "parse_csv": parsing.parse_csv,
+    "parse_stix2": parsing.parse_stix2,
+    "parse_misp": parsing.parse_misp,
+    "parse_freetext": parsing.parse_freetext,
+    "large_csv": parsing.large_csv,
+    "large_stix2": parsing.large_stix2,
+    "poll_stix2": parsing.poll_stix2,
+    "freetext": _freetext,
     "taxii": taxii.taxii,
     "ranges": ranges.ranges,
     "idle": servers.idle,
     "defender": servers.defender,
     "sentinel": servers.sentinel,
+    **delivering.ROWS,
 }
-_ON_FEED = {"next_poll", "unchanged", "lookups", "serving", "commit_alone"}
+_ON_FEED = {"next_poll", "unchanged", "lookups", "serving", "readers", "commit_alone"}
 
 
 def needs(wanted: list[str], directory: Path) -> list[str]:

@@ -32,13 +32,19 @@ _SETTLE_SECONDS = 25.0
 
 def serving(_n: int, directory: Path) -> dict[str, Any]:
     """Requests per second for the list: not modified, then its prepared bodies."""
-    with web_server(directory), _server(configuration(directory)) as (pid, ready):
-        address = str(ready["feeds"][0])
-        etag = _wait_for_etag(address)
+    with served_list(directory) as (pid, address, etag):
         found: dict[str, Any] = {"not_modified": _load(pid, address, {"If-None-Match": etag})}
         for encoding in ("identity", "gzip", "zstd"):
             found[encoding] = _load(pid, address, {"Accept-Encoding": encoding})
         return {**found, "server_resident_mib": resident_mib(pid)}
+
+
+@contextmanager
+def served_list(directory: Path) -> Iterator[tuple[int, str, str]]:
+    """A server of the list of the feed, ready: its process, the list's address and its ETag."""
+    with web_server(directory), _server(configuration(directory)) as (pid, ready):
+        address = str(ready["feeds"][0])
+        yield pid, address, _wait_for_etag(address)
 
 
 def idle(_n: int, directory: Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _configured(directory: Path) -> Path:
 @contextmanager
 def _served(made: Engine) -> Iterator[httpx.Client]:
     app = FastAPI()
-    app.include_router(server.router(made))
+    app.include_router(server.router(made, made.poll))
     web = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none"))
     output = _output(made)
     with socket.socket() as listener:

@@ -60,10 +60,15 @@ SettingsT = TypeVar("SettingsT", bound=NodeSettings)
 
 
 class Kind(Generic[SettingsT]):
-    """One configured node; subclasses are the kinds."""
+    """One configured node; subclasses are the kinds.
+
+    Attributes:
+        retired: why a kind has no use in a new set-up, and what replaced it; `tipline check` warns with it.
+    """
 
     sort: ClassVar[Sort]
     kind: ClassVar[str]
+    retired: ClassVar[str] = ""
     example: ClassVar[str]
     Settings: ClassVar[type[NodeSettings]]
 

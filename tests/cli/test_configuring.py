@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tipline.passwords import verify
 
 BAD = """\
 instance: test
@@ -139,3 +142,11 @@ def test_wrong_usage_ends_with_2(place: Path, tipline_: Any, arguments: list[str
     assert answer.code == 2
     assert answer.err.startswith("error: ")
     assert json.loads(tipline_(*arguments, "--json").out)["error"]["code"] == "usage"
+
+
+def test_a_readers_hash_is_made_of_standard_input(place: Path, tipline_: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret pass\n"))
+    answer = tipline_("reader-hash", "--json")
+    assert verify(b"secret pass", answer.json["hash"])
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert tipline_("reader-hash").code == 1

@@ -128,3 +128,14 @@ def test_a_far_side_that_cannot_be_reached_fails_the_round_and_empties_no_list(
     assert answer.code == 1
     assert answer.json["deliveries"]["defender"]["state"] == "failing"
     assert "9.9.9.50" in tipline_("list", "high").out.split()
+
+
+def test_try_delivery_shows_requests_and_makes_none(delivered: Path, sandbox: Sandbox, tipline_: Any) -> None:
+    before = sandbox.state()["calls"]
+    answer = tipline_("try-delivery", "defender", "--limit", "2", "--json")
+    assert answer.code == 0, answer.out
+    assert (len(answer.json["requests"]), len(answer.json["withdrawals"])) == (2, 1)
+    assert "indicatorValue" in answer.json["requests"][0]
+    assert sandbox.client_secret not in answer.out
+    assert sandbox.state()["calls"] == before
+    assert tipline_("try-delivery", "nothing").code != 0

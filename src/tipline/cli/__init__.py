@@ -20,7 +20,18 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
     # The groups add their commands when they are imported.
-    from tipline.cli import changing, configuring, delivering, importing, looking, running, upkeep  # noqa: F401
+    from tipline.cli import (  # noqa: F401
+        accounts,
+        changing,
+        configuring,
+        delivering,
+        importing,
+        library,
+        looking,
+        running,
+        secrets,
+        upkeep,
+    )
 
     as_json = "--json" in arguments
     try:

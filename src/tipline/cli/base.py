@@ -103,8 +103,8 @@ class Session:
             return client.call(operation, arguments)
 
 
-def command(name: str | None = None) -> Callable[[CommandT], CommandT]:
-    """Register a command: its first parameter is the session, whose options are added to its own."""
+def command(name: str | None = None, *, group: typer.Typer = app) -> Callable[[CommandT], CommandT]:
+    """Register a command (of a group): its first parameter is the session, whose options are added to its own."""
 
     def register(function: CommandT) -> CommandT:
         own = [*inspect.signature(function, eval_str=True).parameters.values()][1:]
@@ -134,7 +134,7 @@ def command(name: str | None = None) -> Callable[[CommandT], CommandT]:
         run.__name__, run.__doc__ = function.__name__, function.__doc__
         vars(run)["__signature__"] = inspect.Signature(parameters)  # typer reads it
         run.__annotations__ = {each.name: each.annotation for each in parameters}
-        app.command(name or function.__name__.removesuffix("_").replace("_", "-"))(run)
+        group.command(name or function.__name__.removesuffix("_").replace("_", "-"))(run)
         return function
 
     return register

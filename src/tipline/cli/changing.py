@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from tipline.cli.base import FAILED, Session, command
 from tipline.cli.show import line, reason_words, table
+from tipline.errors import ConfigError
 
 Values = Annotated[list[str], typer.Argument(metavar="VALUE...", help="Indicators; - reads them from standard input.")]
 Value = Annotated[str, typer.Argument(help="An indicator, network or domain.")]
@@ -43,7 +45,7 @@ def add(
         "tags": tag or [],
         "confidence": confidence,
     }
-    entries = [{"value": each, **shared} for each in _given(value)]
+    entries = [shared | _entry(each) for each in _given(value)]
     found = session.call("add", create=True, entries=entries, source=source, team=team, user=session.user)
     session.show(
         found,
@@ -130,6 +132,19 @@ def _outputs(outputs: list[dict[str, Any]]) -> list[Text]:
         )
         for o in changed
     ]
+
+
+def _entry(text: str) -> dict[str, Any]:
+    """One line: an indicator, or a JSON object with `value`, `ttl`, `comment`, `tlp`, ..., as an import writes it."""
+    if not text.startswith("{"):
+        return {"value": text}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise ConfigError(f"a line is no JSON: {text[:100]}", fix="write one indicator a line") from exc
+    if not isinstance(found, dict) or not isinstance(found.get("value"), str):
+        raise ConfigError(f"a line has no value: {text[:100]}", fix="write one indicator a line")
+    return found
 
 
 def _given(values: list[str]) -> list[str]:

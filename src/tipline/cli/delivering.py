@@ -38,6 +38,34 @@ def deliveries(session: Session) -> None:
 
 
 @command()
+def receipts(
+    session: Session,
+    output: Annotated[str, typer.Argument(help="A delivered output.")],
+    *,
+    state: Annotated[str, typer.Option(help="sending, accepted, parked, withdrawing or withdrawn.")] = "",
+    text: Annotated[str, typer.Option(help="A part of the value.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 100,
+) -> None:
+    """Show what a far side answered for each indicator, with its identifier there."""
+    found = session.call("receipts", output=output, state=state, text=text, limit=limit)
+    columns = ("type", "value", "state", "holds", "far_id", "attempts", "reason", "last_sent", "expires")
+    rows = [[receipt[column] for column in columns] for receipt in found["receipts"]]
+    more = [line(f"there are more than {limit:,}: add --limit, --state or --text")] if found["next"] else []
+    session.show(found, table(columns, rows) if rows else line("there is no such receipt"), *more)
+
+
+@command()
+def retry(
+    session: Session,
+    output: Annotated[str, typer.Argument(help="A delivered output.")],
+    reason: Annotated[str | None, typer.Option(help="Only what was refused for this reason, in full.")] = None,
+) -> None:
+    """Try again what a far side refused or could not take back, without waiting for its time."""
+    done = session.call("retry", output=output, reason=reason, user=session.user)
+    session.show(done, line(f"{output}: {done['retried']:,} are tried again"))
+
+
+@command()
 def holds(
     session: Session,
     action: Annotated[Literal["approve"] | None, typer.Argument(help="approve: let through what is held.")] = None,
@@ -97,6 +125,22 @@ def reconcile(
     session.show(found, table(columns, rows) if rows else line("no output has a far side"), *samples)
     if not found["clean"]:
         raise typer.Exit(FAILED)
+
+
+@command("try-delivery")
+def try_delivery(
+    session: Session,
+    output: Annotated[str, typer.Argument(help="A delivered output.")],
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many of the published indicators.")] = 3,
+) -> None:
+    """Show the requests that a delivery would make for what is published, without sending any; secrets are masked."""
+    found = session.call("try_delivery", output=output, limit=limit)
+    shown = [line(f"{output}: {found['published']:,} indicators would be sent; nothing was")]
+    for title, texts in (("sends", found["requests"]), ("would take the first one back", found["withdrawals"])):
+        for text in texts:
+            shown += [line(f"--- {title}", style="bold"), *(line(row) for row in text.splitlines())]
+    shown += [line("refused:", value, why, style="yellow") for value, why in found["refused"].items()]
+    session.show(found, *shown)
 
 
 @command()

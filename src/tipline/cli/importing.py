@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,40 +13,71 @@ from tipline.cli.base import Session, command
 from tipline.cli.show import line, table
 from tipline.errors import ConfigError
 
+if TYPE_CHECKING:
+    from tipline.config.importers.report import Imported
+
+Tool = Literal["misp-feeds", "misp2sentinel", "misp-graph", "minemeld"]
+ToolArgument = Annotated[Tool, typer.Argument(help="Which tool's configuration it is.")]
+PathArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="misp-feeds: MISP's feed list as JSON; misp2sentinel, misp-graph: the script's config.py; minemeld: its"
+        " local directory, committed-config.yml, or backup."
+    ),
+]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="A new file for the YAML; else it is shown.")]
-FileArgument = Annotated[Path, typer.Argument(help="What that tool exports: for misp-feeds, MISP's feed list as JSON.")]
+BlockingOption = Annotated[
+    bool, typer.Option("--keep-blocking", help="Actions that block stay so; else they become alerts.")
+]
+
+PasswordOption = Annotated[Path | None, typer.Option("--password-file", help="minemeld: the backup's password.")]
 
 
 @command("import")
 def import_(
     session: Session,
-    what: Annotated[Literal["misp-feeds"], typer.Argument(help="Which tool's configuration it is.")],
-    file: FileArgument,
+    tool: ToolArgument,
+    path: PathArgument,
     output: OutputOption = None,
+    keep_blocking: BlockingOption = False,
+    password_file: PasswordOption = None,
 ) -> None:
-    """Translate another tool's configuration into sources, and tell what became of each setting."""
-    from tipline.config.importers.misp_feeds import import_feeds
+    """Translate another tool's configuration, and tell what became of each setting."""
+    from tipline.config.importers.tools import run_import
 
-    try:
-        found = import_feeds(file.read_text(encoding="utf-8-sig"), str(file))
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = getattr(exc, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"it cannot be read: {reason}", where=str(file)) from exc
-    text = found.yaml()
+    found = run_import(tool, path, keep_blocking=keep_blocking, password_file=password_file)
     if output is not None:
+        write(found, output)
+    notes = [asdict(note) for note in found.notes]
+    result = {
+        "what": tool,
+        **found.configuration(),
+        "notes": notes,
+        "secrets": sorted(found.secrets),
+        "files": sorted(found.files),
+        "needed": found.needed,
+    }
+    needed = [f"set {name} in the environment: the export has its value" for name in sorted(found.secrets)]
+    if output is None:
+        needed += [f"{name} is written with --output: it holds a secret" for name in sorted(found.files)]
+    shown = line(f"written: {output}") if output is not None else line(found.yaml())
+    columns = ("node", "setting", "outcome", "sentence")
+    rows = table(columns, [tuple(note[name] for name in columns) for note in notes])
+    session.show(result, shown, rows, *map(line, [*needed, *found.needed]))
+
+
+def write(found: Imported, output: Path) -> None:
+    """Write the configuration and, readable by their owner alone, its secrets beside it; nothing is written over.
+
+    Raises:
+        ConfigError: a file is there already, or cannot be written.
+    """
+    targets = [(output.parent / name, text, 0o600) for name, text in found.files.items()]
+    for path, text, mode in [*targets, (output, found.yaml(), 0o644)]:
         try:
-            with output.open("x", encoding="utf-8") as target:
-                target.write(text)
+            path.parent.mkdir(mode=0o700 if mode == 0o600 else 0o755, parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+                file.write(text)
         except OSError as exc:
             reason = f"it cannot be written: {exc.strerror}"
-            raise ConfigError(reason, where=str(output), fix="name a new file") from exc
-    notes = [(note.feed, note.setting, note.outcome, note.sentence) for note in found.notes]
-    result = {
-        "what": what,
-        "sources": found.sources,
-        "notes": [dict(zip(("feed", "setting", "outcome", "sentence"), note, strict=True)) for note in notes],
-        "secrets": sorted(found.secrets),
-    }
-    needed = [line(f"set {name} in the environment: the export has its value") for name in sorted(found.secrets)]
-    shown = line(f"written: {output}") if output is not None else line(text)
-    session.show(result, shown, table(("feed", "setting", "outcome", "note"), notes), *needed)
+            raise ConfigError(reason, where=str(path), fix="name a new file, in a folder of its own") from exc

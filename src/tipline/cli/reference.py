@@ -14,6 +14,8 @@ from textwrap import dedent
 from typing import Any
 
 from tipline.cli.reference_http import endpoints_page
+from tipline.cli.reference_library import library_page
+from tipline.cli.reference_outputs import outputs_page
 from tipline.cli.reference_program import commands_page, metrics_page, modules_page
 from tipline.cli.reference_reasons import reasons_page
 from tipline.cli.reference_schema import configuration_schema
@@ -60,6 +62,8 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics_page(),
         "drop-reasons.md": reasons_page(),
         "types.md": types_page(),
+        "library.md": library_page(),
+        "output-kinds.md": outputs_page(),
         "modules.md": modules_page(),
     }
     for sort, section in _SECTIONS.items():

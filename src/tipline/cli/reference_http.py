@@ -103,8 +103,8 @@ def _described() -> Any:
 
 _HTTP = """
 `tipline serve` listens where `http:` says. `/feeds`, `/health` and `/metrics` ask for no sign-in (a
-list may ask for a key); operations are for commands of the same machine. Errors of operations are
-problem documents (RFC 9457) with `what`, `where`, `fix` and `code`.
+list may ask for a key); what is pushed asks for a key of its source; operations are for commands of the same
+machine. Errors of operations are problem documents (RFC 9457) with `what`, `where`, `fix` and `code`.
 """
 _LISTS = """
 `d`, `sum`, `sp`, `di`, `nsl`, `t`, `ca`, `cd`, `rt` and `rs`, which MineMeld knew, are taken and

@@ -13,11 +13,22 @@ from prometheus_client.core import CounterMetricFamily
 
 import tipline
 from tipline.api.metrics import METRICS
-from tipline.cli import changing, configuring, delivering, looking, running, upkeep
+from tipline.cli import (
+    accounts,
+    changing,
+    configuring,
+    delivering,
+    importing,
+    library,
+    looking,
+    running,
+    secrets,
+    upkeep,
+)
 from tipline.cli.base import app
 from tipline.cli.reference_settings import headline, plain_default, table, type_words
 
-GROUPS = (configuring, running, looking, changing, delivering, upkeep)
+GROUPS = (configuring, library, importing, running, looking, changing, delivering, accounts, secrets, upkeep)
 _SHARED = ("config", "data", "as_json")
 _CONDUCT = """
 Exit codes: 0 all is well, 1 a problem was found or the command failed, 2 it was written wrongly,
@@ -39,10 +50,19 @@ def commands_page() -> str:
     ]
     for module in GROUPS:
         blocks.append(f"## {headline(module).partition(':')[0]}")
-        names = [n for n, c in group.commands.items() if c.callback and _module(c) == module.__name__]
-        for name in names:
-            blocks += _command(name, group.commands[name])
+        for name, command in _flat(group):
+            if _module(command) == module.__name__:
+                blocks += _command(name, command)
     return "\n\n".join(blocks)
+
+
+def _flat(group: Any) -> Iterator[tuple[str, Any]]:
+    """Every command with the words that call it, those of groups within the group, too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {inner}", found) for inner, found in _flat(command))
+        elif command.callback:
+            yield name, command
 
 
 def _module(command: Any) -> str:

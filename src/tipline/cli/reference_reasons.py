@@ -44,6 +44,7 @@ WAITING_REASONS: dict[str, Reason] = {
 }
 # Why an indicator is parked without being sent.
 PARKED_REASONS: dict[str, Reason] = {
+    "message-too-long": Reason("syslog", "its message is longer than max_message, or than a field of CEF"),
     "no-pattern": Reason("Sentinel", "STIX has no pattern for this value (a range, for instance)"),
     "not-one-address": Reason("Defender", "a network or range that was not expanded"),
     "no-title": Reason("Defender", "the title's template gives nothing for it"),

@@ -1,0 +1,117 @@
+"""Commands on accounts: user add, list, change, remove; key add, list, remove."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tipline.cli.base import Session, app, command
+from tipline.cli.show import line, table
+from tipline.errors import TiplineError
+
+users = typer.Typer(help="Users: who may sign in, and what they may do.", no_args_is_help=True)
+keys = typer.Typer(help="Keys for programs.", no_args_is_help=True)
+app.add_typer(users, name="user")
+app.add_typer(keys, name="key")
+
+Name = Annotated[str, typer.Argument(help="The user's name.")]
+RoleOption = Annotated[str | None, typer.Option("--role", help="reader, viewer, analyst, editor or admin.")]
+TeamOption = Annotated[str | None, typer.Option("--team", help="Their team.")]
+DisplayOption = Annotated[str | None, typer.Option("--display", help="Their name for people.")]
+TagOption = Annotated[list[str] | None, typer.Option("--tag", help="Of a feed reader: a tag of lists they may read.")]
+PasswordOption = Annotated[
+    Path | None, typer.Option("--password-file", help="A file with the password; - reads standard input.")
+]
+
+
+@command("add", group=users)
+def user_add(
+    session: Session,
+    name: Name,
+    role: RoleOption = None,
+    team: TeamOption = None,
+    display: DisplayOption = None,
+    tag: TagOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Make a user; without a password they have keys or single sign-on alone."""
+    given = {"role": role, "team": team, "display": display, "tags": tag, "password": _password(password_file)}
+    made = session.call("user_add", create=True, name=name, **_given(given))
+    session.show(made, line("made", made["role"], made["name"], "of team", made["team"]))
+
+
+@command("list", group=users)
+def user_list(session: Session) -> None:
+    """Every user."""
+    found = session.call("users")
+    columns = ("name", "display", "role", "team", "tags", "disabled", "seen")
+    session.show(found, table(columns, [[each[word] for word in columns] for each in found["users"]]))
+
+
+@command("change", group=users)
+def user_change(
+    session: Session,
+    name: Name,
+    role: RoleOption = None,
+    team: TeamOption = None,
+    display: DisplayOption = None,
+    tag: TagOption = None,
+    password_file: PasswordOption = None,
+    disabled: Annotated[bool | None, typer.Option("--disable/--enable", help="Shut them out, or let them in.")] = None,
+) -> None:
+    """Change a user; sessions end where they may do less, or have a new password."""
+    given = {"role": role, "team": team, "display": display, "tags": tag, "disabled": disabled}
+    changes = _given({**given, "password": _password(password_file)})
+    made = session.call("user_change", name=name, changes=changes)
+    session.show(made, line("changed", made["name"], f"({', '.join(changes) or 'nothing'})"))
+
+
+@command("remove", group=users)
+def user_remove(session: Session, name: Name) -> None:
+    """Delete a user with their keys and sessions."""
+    session.show(session.call("user_remove", name=name), line("removed", name))
+
+
+@command("add", group=keys)
+def key_add(
+    session: Session,
+    user: Annotated[str, typer.Argument(help="Whose key.")],
+    label: Annotated[str, typer.Option(help="What it is for.")] = "",
+    scope: Annotated[list[str] | None, typer.Option(help="What it may do; else all that the user may.")] = None,
+    ttl: Annotated[str | None, typer.Option(help="How long it is in force, such as 90d.")] = None,
+) -> None:
+    """Make a key; it is shown once."""
+    arguments = _given({"label": label, "scopes": scope, "ttl": ttl})
+    made = session.call("key_add", user=user, **arguments)
+    session.show(made, line(made["key"]), line("This is the only time that it is shown.", style="dim"))
+
+
+@command("list", group=keys)
+def key_list(session: Session, user: Annotated[str | None, typer.Option(help="Only this user's.")] = None) -> None:
+    """Every key."""
+    found = session.call("keys", **_given({"user": user}))
+    columns = ("id", "user", "label", "scopes", "created", "expires", "used", "used_from")
+    session.show(found, table(columns, [[each[word] for word in columns] for each in found["keys"]]))
+
+
+@command("remove", group=keys)
+def key_remove(session: Session, key: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
+    """Revoke a key at once."""
+    session.show(session.call("key_remove", id=key), line("revoked", key))
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {word: value for word, value in values.items() if value not in (None, [])}
+
+
+def _password(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        text = sys.stdin.readline() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise TiplineError("the password cannot be read", where=str(file), fix="check the file") from exc
+    return text.rstrip("\r\n")
