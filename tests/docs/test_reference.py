@@ -83,7 +83,12 @@ def test_every_option_of_every_kind_is_on_its_page(pages: dict[str, str], sort: 
 def test_every_command_and_option_is_listed(pages: dict[str, str]) -> None:
     group: Any = typer.main.get_command(app)
     page = pages["commands.md"]
-    for name, command in group.commands.items():
+    commands = dict(group.commands)
+    for name, inner in group.commands.items():
+        if hasattr(inner, "commands"):
+            del commands[name]
+            commands |= {f"{name} {word}": command for word, command in inner.commands.items()}
+    for name, command in commands.items():
         assert f"### {name}\n" in page
         for param in command.params:
             for word in param.opts if param.param_type_name == "option" else []:
