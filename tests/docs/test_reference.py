@@ -83,7 +83,7 @@ def test_every_option_of_every_kind_is_on_its_page(pages: dict[str, str], sort: 
 def test_every_command_and_option_is_listed(pages: dict[str, str]) -> None:
     group: Any = typer.main.get_command(app)
     page = pages["commands.md"]
-    commands = dict(group.commands)
+    commands: dict[str, Any] = dict(group.commands)
     for name, inner in group.commands.items():
         if hasattr(inner, "commands"):
             del commands[name]

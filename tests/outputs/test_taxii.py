@@ -75,7 +75,9 @@ def test_an_indicator_of_each_type_is_valid(type_: str, value: str, spec: Any) -
         {"removed": True},
         {"tags": None, "description": None, "refs": None, "valid_until": None},
     ):
-        content = Maker(output(max_tlp="amber+strict"), "lab").indicator(row(type_, value, **more), spec)
+        content = Maker(output(max_tlp="red", access="key", keys=["a-key-that-is-long-enough"]), "lab").indicator(
+            row(type_, value, **more), spec
+        )
         assert errors(content, spec) == []
 
 
@@ -85,7 +87,7 @@ def test_every_type_that_it_carries_is_tried() -> None:
 
 @pytest.mark.parametrize("spec", ["2.1", "2.0"])
 def test_what_indicators_refer_to_is_valid_and_there(spec: Any) -> None:
-    maker = Maker(output(max_tlp="amber+strict"), "lab")
+    maker = Maker(output(max_tlp="red", access="key", keys=["a-key-that-is-long-enough"]), "lab")
     fixed = maker.fixed(spec)
     assert [errors(each, spec) for each in fixed] == [[] for _ in fixed]
     assert all(version_of(each) for each in fixed)
@@ -106,7 +108,9 @@ def test_markings_above_the_collection_are_left_out() -> None:
 
 
 def test_2_0_says_in_labels_what_2_1_says_in_types() -> None:
-    content = Maker(output(max_tlp="amber+strict"), "lab").indicator(row(threat_types=["phishing"]), "2.0")
+    content = Maker(output(max_tlp="red", access="key", keys=["a-key-that-is-long-enough"]), "lab").indicator(
+        row(threat_types=["phishing"]), "2.0"
+    )
     assert content["labels"] == ["phishing", "a", "b"]
     assert not {"spec_version", "pattern_type", "confidence", "indicator_types"} & set(content)
 
