@@ -44,6 +44,7 @@ DROP_REASONS: Mapping[str, str] = MappingProxyType(
         "not-an-indicator": "says something about an indicator, as its type says (a text, a port, a size)",
         "reference": "a link to a report, kept as a reference of the indicators beside it",
         "unreadable": "a body that was pushed or dropped into a folder and could not be read; nothing of it was taken",
+        "no-stix1": "a content block of a TAXII 1 answer that holds no STIX 1 but something else, or nothing",
         "deleted": "marked as deleted by its source",
         "revoked": "revoked by its publisher",
         "superseded": "an older version of an object that came with a newer one",

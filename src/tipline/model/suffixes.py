@@ -1,6 +1,7 @@
 """The public suffix list: which top-level domains exist, and under which suffixes people register names.
 
-Data: `data/public_suffix_list.dat` (publicsuffix.org, MPL-2.0), shipped with the package. Algorithm:
+Data: `data/public_suffix_list.dat` (publicsuffix.org, MPL-2.0), shipped without comments; `data/NOTICE` says how to
+refresh it. Algorithm:
 https://github.com/publicsuffix/list/wiki/Format. Host names here are canonical (lower case, punycode).
 """
 

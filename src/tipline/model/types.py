@@ -314,6 +314,9 @@ NARROWING: Mapping[str, Normaliser] = MappingProxyType(
     {"ip": normalise_addresses, "hash": hashes.hash_normaliser(None)}
 )
 
+#: The types that a value of such a word may turn out to be.
+NARROWED: Mapping[str, tuple[str, ...]] = MappingProxyType({"ip": ("ipv4", "ipv6"), "hash": tuple(hashes.LENGTHS)})
+
 _IP_WORDS = (
     "ip",
     "ips",
