@@ -358,10 +358,7 @@ def test_the_index_names_what_the_asker_may_read(client: httpx.Client) -> None:
         "updated": "2026-01-01T12:01:00Z",
         "left_out": 0,
         "access": "public",
-        "addresses": {
-            form: "/feeds/x" if form == "plain" else f"/feeds/x?v={form}"
-            for form in SPECS
-        },
+        "addresses": {form: "/feeds/x" if form == "plain" else f"/feeds/x?v={form}" for form in SPECS},
     }
     assert found["empty"]["count"] is None
     assert "not been evaluated" in found["empty"]["message"]

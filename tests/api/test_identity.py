@@ -23,6 +23,7 @@ from tipline.engine.people import RequestError
 from tipline.engine.signin import ABSOLUTE, IDLE, SignInRefusedError
 from tipline.model.strength import weakness
 from tipline.store.accounts import KEYS, SESSIONS, USERS, some
+from tipline.store.audit import audit_entries
 
 TOKEN = "t0ken"
 ME = "/api/v1/me"
@@ -199,6 +200,16 @@ def test_guessing_is_slowed_down_by_name_and_by_address(accounts: Accounts, time
     assert slowed is not None
     assert slowed.wait > 0
     assert tries("ada", PASSWORD, "192.0.2.98") is None
+
+
+def test_failed_sign_ins_of_a_user_are_audited_and_of_nobody_are_not(accounts: Accounts) -> None:
+    for name in ("ada", "nobody"):
+        with pytest.raises(SignInRefusedError):
+            accounts.signin.check(name, "wrong", "192.0.2.7")
+    (entry,) = audit_entries(accounts.control, 10, action="sign-in refused")
+    assert (entry["actor"], entry["team"], entry["subject"], entry["address"]) == (
+        "ada", "default", "ada", "192.0.2.7")  # fmt: skip
+    assert "wrong" not in str(entry)
 
 
 def test_disabled_and_expired(app: FastAPI, accounts: Accounts, time: Time) -> None:

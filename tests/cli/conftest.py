@@ -19,7 +19,10 @@ import pytest
 import structlog
 
 import tipline
+from sources.conftest import serve, web
 from tipline.cli import run
+
+__all__ = ["serve", "web"]
 
 CONFIG = """\
 instance: test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,11 +35,25 @@ def test_add_writes_the_source_and_nothing_else(place: Path, tipline_: Command) 
     assert tipline_("check").code == 0
 
 
+def test_add_is_a_version_and_takes_effect_in_a_running_server(place: Path, tipline_: Command, serving: Any) -> None:
+    with serving("serve"):
+        before = tipline_("history", "--json").json["versions"][0]["version"]
+        done = tipline_("library", "add", "spamhaus-drop", "--as", "drop", "--set", "enabled=false", "--json")
+        assert done.json["version"] == before + 1
+        assert "drop" in tipline_("status").out.split()
+        assert tipline_("revert", str(before)).code == 0
+    assert "drop:" not in (place / "tipline.yml").read_text()
+
+
 def test_an_entry_that_needs_a_key_says_so(place: Path, tipline_: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTX_API_KEY", raising=False)
-    done = tipline_("library", "add", "otx-subscribed", "--json")
-    assert done.code == 0
-    assert any("OTX_API_KEY" in problem["what"] for problem in done.json["problems"])
+    before = (place / "tipline.yml").read_bytes()
+    done = tipline_("library", "add", "otx-subscribed")
+    assert done.code == 1
+    assert "OTX_API_KEY" in done.err
+    assert (place / "tipline.yml").read_bytes() == before
+    monkeypatch.setenv("OTX_API_KEY", "k" * 64)
+    assert tipline_("library", "add", "otx-subscribed").code == 0
 
 
 @pytest.mark.parametrize(
@@ -69,3 +84,16 @@ def test_try_prints_a_source_to_paste(place: Path, tipline_: Command) -> None:
     assert "    columns: {value: ioc, type: type}\n" in shown.out
     assert tipline_("try", "new.csv", "--set", "confidence=70", "--json").json["settings"]["confidence"] == 70
     assert tipline_("try", "none.csv").code == 1
+
+
+def test_try_prints_no_secret(place: Path, tipline_: Command) -> None:
+    (place / "new.csv").write_text("ioc,type\nevil.example.com,domain\n")
+    secrets = ("--set", "api_key={header: X-Key, value: s3cret}", "--set", "basic={username: me, password: s3cret}",
+               "--set", "headers.X-Token=s3cret", "--set", "bearer=${env:TOKEN}")  # fmt: skip
+    for given in (secrets[:6], secrets[6:]):
+        shown = tipline_("try", "new.csv", *given).out + tipline_("try", "new.csv", *given, "--json").out
+        assert "s3cret" not in shown
+    assert "${env:TOKEN}" in shown
+    shown = tipline_("try", "new.csv", *secrets[:6]).out
+    assert "api_key: {header: X-Key, value: '${env:NEW_API_KEY_VALUE}'}" in shown
+    assert "username: me" in shown

@@ -10,6 +10,8 @@ from tipline.engine.adopt import adopt
 from tipline.engine.reconcile import reconcile
 from tipline.errors import TiplineError
 from tipline.microsoft.stix import StixIndicator, indicator_object
+from tipline.outputs.defender_side import DefenderSide
+from tipline.outputs.microsoft_shared import MicrosoftSettings
 from tipline.sandbox import Sandbox
 
 
@@ -28,10 +30,11 @@ def lab(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
 
 def left_by_this_app(lab: Lab, values: list[str], action: str = "Audit") -> None:
     """Indicators as an earlier tool made them with the same app registration."""
-    client = lab.deliverer.far.client  # type: ignore[attr-defined]
+    far = lab.deliverer.far
+    assert isinstance(far, DefenderSide)
     body = {"indicatorType": "FileSha256", "action": action, "title": "MineMeld", "description": "x",
             "generateAlert": True}  # fmt: skip
-    results = client.import_indicators([body | {"indicatorValue": value} for value in values])
+    results = far.client.import_indicators([body | {"indicatorValue": value} for value in values])
     assert all(result.ok for result in results)
 
 
@@ -121,7 +124,9 @@ def _upload_as(lab: Lab, source: str, domains: list[str]) -> None:
         )
         for index, domain in enumerate(domains)
     ]  # fmt: skip
-    credentials = lab.deliverer.kind.settings.credentials  # type: ignore[attr-defined]
+    settings = lab.deliverer.kind.settings
+    assert isinstance(settings, MicrosoftSettings)
+    credentials = settings.credentials
     token = credentials.token(credentials.endpoints.arm_scope)
     import ssl
 

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from tipline.config.check import check_text
+from tipline.engine.asker import Asker
 from tipline.engine.core import Engine
 from tipline.engine.operations import NAMES, Operations, plain
 from tipline.engine.people import RequestError
@@ -150,6 +151,18 @@ def test_what_people_do_is_audited_with_who_did_it(operations: Operations) -> No
 
     found = [(row["actor"], row["action"]) for row in rows(operations.engine.control, AUDIT)]
     assert found[-2:] == [("ann", "add"), ("ben", "allow")]
+
+
+def test_polls_are_audited_with_what_came_of_them(operations: Operations) -> None:
+    asked = operations.asked_by(Asker("ann", everywhere=True, address="192.0.2.9"))
+    asked.call("poll", {"source": "feed"})
+    (operations.engine.data.parent / "feed.txt").unlink(missing_ok=True)
+    asked.call("run_once", {})
+
+    poll, run = operations.call("audit", {"actor": "ann"})["entries"][::-1]
+    assert (poll["action"], poll["subject"], poll["address"], poll["detail"]) == (
+        "poll", "feed", "192.0.2.9", {"state": "unchanged"})  # fmt: skip
+    assert (run["action"], run["subject"], run["detail"]) == ("run once", "every source", {"failed": True})
 
 
 def test_a_plan_does_not_touch_what_is_published(operations: Operations, tmp_path: Path) -> None:

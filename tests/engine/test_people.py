@@ -153,6 +153,12 @@ def test_everything_is_written_down_with_who_did_it(engine: Engine) -> None:
         ("ann", "add", "hand"), ("bob", "remove", "hand"), ("cy", "allow", "b.com"),
     ]  # fmt: skip
     assert rows[2].detail["reason"] == "ours"
+    assert rows[1].detail["before"] == rows[1].detail["after"] == [{"value": "a.com", "by": "default/ann"}]
+    remove(engine, "a.com", "ann")
+    with engine.control.reading() as con:
+        last = con.execute(select(AUDIT).order_by(AUDIT.c.id.desc())).first()
+    assert last is not None
+    assert (last.detail["before"], last.detail["after"]) == ([{"value": "a.com", "by": "default/ann"}], [])
 
 
 def test_values_are_no_sql(engine: Engine) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +15,7 @@ from tipline.engine import poll as poll_module
 from tipline.engine.core import Engine
 from tipline.engine.people import People, RequestError
 from tipline.engine.poll import PollResult
+from tipline.errors import FetchError
 from tipline.sources.base import GuardSettings, Poll, PollContext
 from tipline.store.records import runs_of
 from tipline.store.schema import claims_table
@@ -96,6 +99,31 @@ def test_the_ledger_balances_and_names_what_was_dropped(tmp_path: Path) -> None:
         run = runs_of(desk.engine.control, "feed")[0]
         assert run["read"] == run["accepted"] + run["duplicate"] + sum(run["dropped"].values())
         assert {sample["value"] for sample in run["samples"]} == {"10.0.0.1", "118.0/24"}
+
+
+def test_what_is_told_of_a_poll_is_plain_and_without_what_the_engine_does_next(tmp_path: Path) -> None:
+    with Desk(tmp_path) as desk:
+        told = desk.poll("a.com", "not an indicator").as_dict()
+    assert json.loads(json.dumps(told)) == told
+    assert told["ledger"]["accepted"] == told["added"] == 1
+    assert not {"more", "settled"} & set(told)
+
+
+class Stuck(Given):
+    """Cannot put away what was read."""
+
+    def poll(self, context: PollContext) -> Poll:
+        def refused() -> None:
+            raise FetchError("the store refuses", where="bucket")
+
+        return replace(super().poll(context), settled=refused)
+
+
+def test_what_cannot_be_put_away_does_not_undo_a_poll(tmp_path: Path) -> None:
+    with Desk(tmp_path, Stuck) as desk:
+        result = desk.poll("a.com")
+        assert (result.state, result.added) == ("ok", 1)
+        assert desk.seen() == {"a.com"}
 
 
 def test_two_records_claim_one_indicator_and_it_leaves_with_the_last(tmp_path: Path) -> None:

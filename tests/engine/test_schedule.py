@@ -6,10 +6,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.support import configuration, plain, published, source
+import pytest
+
+from engine.support import Time, configuration, plain, published, source
+from tipline.engine.accounts import Accounts
 from tipline.engine.core import Engine
 from tipline.engine.schedule import Scheduler
+from tipline.engine.signin import IDLE, SignInRefusedError
 from tipline.engine.times import utc_now
+from tipline.store.accounts import SESSIONS, THROTTLE, some
 
 
 def until(true: Callable[[], bool]) -> bool:
@@ -53,3 +58,30 @@ def test_a_round_tells_what_failed_and_does_the_rest(tmp_path: Path) -> None:
             "dead": "failed",
         }
         assert set(published(engine, "out")) == {"1.1.1.1"}
+
+
+def test_each_hour_old_sessions_and_failed_sign_ins_are_forgotten(tmp_path: Path) -> None:
+    clock = Time()
+    with Engine(configuration(tmp_path, source("feed"), plain("out", "feed")), clock=clock) as engine:
+        accounts, scheduler = Accounts(engine.control, engine.clock), Scheduler(engine)
+        accounts.add("ada", role="admin", team="default")
+
+        def use() -> None:
+            accounts.signin.begin("ada", "192.0.2.7", "a browser")
+            with pytest.raises(SignInRefusedError):
+                accounts.signin.check("ada", "wrong", "192.0.2.7")
+
+        def kept() -> int:
+            return len(some(engine.control, SESSIONS)) + len(some(engine.control, THROTTLE))
+
+        use()
+        clock.forward(seconds=IDLE.total_seconds() + 1)
+        scheduler.start()
+        try:
+            for _ in range(2):
+                assert until(lambda: kept() == 0)
+                use()
+                assert kept() == 3
+                clock.forward(seconds=IDLE.total_seconds() + 1)
+        finally:
+            scheduler.stop()

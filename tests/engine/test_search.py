@@ -14,6 +14,7 @@ from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.core import Engine
 from tipline.engine.overlap import overlap
 from tipline.engine.search import Search, facets, search
+from tipline.engine.views import DEFAULT_CONFIDENCE
 
 NAMES = [f"s{n}" for n in range(70)]  # more than one word of bits
 FEW = ["a", "b"]
@@ -80,7 +81,10 @@ def test_filters(engine: Engine, wanted: dict[str, Any], values: set[str]) -> No
 
 def test_an_indicator_shows_all_its_claims(engine: Engine) -> None:
     (only,) = search(engine, LOCAL, Search(text="1.2.3.4"))
-    assert [(claim["source"], claim["tlp"]) for claim in only["claims"]] == [("a", "green"), ("b", "red")]
+    shown = [(claim["source"], claim["tlp"], claim["confidence"]) for claim in only["claims"]]
+    assert shown == [("a", "green", 10), ("b", "red", 80)], "what a claim does not say, its source does"
+    (other,) = search(engine, LOCAL, Search(text="1.2.3.0/24", types=["ipv4"], sources=["a"]), limit=1)
+    assert [claim["confidence"] for claim in other["claims"]] == [DEFAULT_CONFIDENCE]
     counts = facets(engine, LOCAL, Search(text="1.2.3.4"))
     assert (counts["claims"], counts["types"], counts["sources"]) == (2, {"ipv4": 2}, {"a": 1, "b": 1})
 

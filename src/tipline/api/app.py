@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from tipline import __version__
@@ -17,13 +15,12 @@ from tipline.api import control, feeds, ingest, minemeld, mispfeed, taxii, taxii
 from tipline.api.access import User, gate, shown
 from tipline.api.client import is_loopback
 from tipline.api.door import door
-from tipline.api.identity import Doorkeeper, ForbiddenError, Identity
+from tipline.api.identity import Doorkeeper, Identity
 from tipline.api.metrics import Metrics
 from tipline.api.v1 import PREFIX, create_v1
-from tipline.api.v1.asking import TooManyError
 from tipline.engine.operations import Operations
-from tipline.engine.signin import SignInRefusedError
 from tipline.errors import TiplineError
+from tipline.http_problems import add_handlers, problem
 from tipline.kinds import NodeSettings
 from tipline.web import site as web
 from tipline.web.app import create_web
@@ -39,13 +36,10 @@ def create_app(operations: Operations, token: str, *, lists: bool = True) -> Fas
     """
     # No interactive pages: they would fetch their scripts from elsewhere.
     app = FastAPI(title="tipline", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_exception_handler(Exception, control.unexpected)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _bad_request)
-    for refused in (SignInRefusedError, ForbiddenError, TooManyError):
-        app.add_exception_handler(refused, _refused)
+    add_handlers(app)
     identity = Identity(operations.engine, token)
     app.state.identity = identity
+    app.state.ending = ExitStack()  # what a server has to do before it can stop
     app.add_middleware(Doorkeeper, identity=identity)
     app.include_router(control.router(operations, token))
     _add_health(app, operations, identity)
@@ -65,7 +59,9 @@ def create_app(operations: Operations, token: str, *, lists: bool = True) -> Fas
         gate(operations.engine).user_of = lambda request: _reading(identity, request)
         _add_metrics(app, Metrics(operations.engine), identity, operations)
         app.mount(PREFIX, create_v1(operations))
-        app.mount(web.PREFIX, create_web(operations, door(identity)))
+        pages = create_web(operations, door(identity))
+        app.mount(web.PREFIX, pages)
+        app.state.ending.callback(pages.state.hub.close)
         app.add_api_route("/", _to_the_pages, methods=["GET"], include_in_schema=False)
     return app
 
@@ -78,7 +74,7 @@ def _add_health(app: FastAPI, operations: Operations, identity: Identity) -> Non
     @app.get("/health")
     def health(request: Request) -> Response:
         """200 with status ok or degraded; 503 when the engine has stopped."""
-        found = condition(operations)
+        found = operations.health()
         if not _may_know_all(request, identity, operations):
             found["problems"] = []
         status = HTTPStatus.SERVICE_UNAVAILABLE if found["status"] == "dead" else HTTPStatus.OK
@@ -91,7 +87,7 @@ def _add_metrics(app: FastAPI, metrics: Metrics, identity: Identity, operations:
         """Prometheus' text format; with several teams, for this machine and admins alone."""
         if not _may_know_all(request, identity, operations):
             fix = "send an admin's key as Authorization: Bearer KEY, or ask from this machine"
-            return control.problem(HTTPStatus.UNAUTHORIZED, "metrics tell of every team", fix=fix)
+            return problem(HTTPStatus.UNAUTHORIZED, "metrics tell of every team", fix=fix)
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -126,38 +122,3 @@ def _user(identity: Identity, request: Request, source: NodeSettings) -> str | N
     except TiplineError:
         return None
     return who.name or "local" if who is not None and who.may("indicators") and who.asker.owns(source) else None
-
-
-def condition(operations: Operations) -> dict[str, Any]:
-    """How the engine does.
-
-    Returns:
-        status (ok, degraded, dead) and problems: node, state, message.
-    """
-    if not operations.scheduler.alive:
-        message = operations.scheduler.error or "the engine has stopped"
-        return {"status": "dead", "problems": [{"node": "engine", "state": "dead", "message": message}]}
-    bad = {"failing", "failed", "held", "drift"}
-    problems = [
-        {"node": node["name"], "state": node["state"], "message": node["message"]}
-        for node in operations.status()["nodes"]
-        if node["state"] in bad
-    ]
-    return {"status": "degraded" if problems else "ok", "problems": problems}
-
-
-def _http_error(_request: Request, exc: Exception) -> Response:
-    if not isinstance(exc, HTTPException):
-        return control.unexpected(_request, exc)
-    answer = control.problem(HTTPStatus(exc.status_code), str(exc.detail))
-    answer.headers.update(exc.headers or {})
-    return answer
-
-
-def _refused(request: Request, exc: Exception) -> Response:
-    return control.refusal(exc) if isinstance(exc, TiplineError) else control.unexpected(request, exc)
-
-
-def _bad_request(_request: Request, _exc: Exception) -> Response:
-    what = "the request's body is not what is asked for"
-    return control.problem(HTTPStatus.BAD_REQUEST, what, fix="send one JSON object")

@@ -6,36 +6,18 @@ are problem documents (RFC 9457) with the members `what`, `where`, `fix` and `co
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-import structlog
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse, Response
 
+from tipline.api.client import is_loopback
 from tipline.engine.operations import NAMES, Operations
-from tipline.errors import TiplineError
+from tipline.http_problems import problem
 
 PREFIX = "/api/v1/operations"
-PROBLEM = "application/problem+json"
-log = structlog.get_logger()
-_STATUS = {
-    "request": HTTPStatus.BAD_REQUEST,
-    "forbidden": HTTPStatus.FORBIDDEN,
-    "conflict": HTTPStatus.CONFLICT,
-    "config": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "far-side": HTTPStatus.BAD_GATEWAY,
-    "sign-in": HTTPStatus.BAD_GATEWAY,
-    "fetch": HTTPStatus.BAD_GATEWAY,
-    "store": HTTPStatus.SERVICE_UNAVAILABLE,
-    "unauthenticated": HTTPStatus.UNAUTHORIZED,
-    "sign-in-refused": HTTPStatus.UNAUTHORIZED,
-    "too-many": HTTPStatus.TOO_MANY_REQUESTS,
-    "changed": HTTPStatus.PRECONDITION_FAILED,
-}
 
 
 def router(operations: Operations, token: str) -> APIRouter:
@@ -53,7 +35,7 @@ def router(operations: Operations, token: str) -> APIRouter:
         return _refused(request, token) or JSONResponse(sorted(NAMES))
 
     @routes.post("/{name}")
-    def run(request: Request, name: str, arguments: dict[str, Any] = Body(default_factory=dict)) -> Response:  # noqa: B008 - FastAPI's way
+    def run(request: Request, name: str, arguments: Annotated[dict[str, Any] | None, Body()] = None) -> Response:
         """Run one operation."""
         refused = _refused(request, token)
         if refused:
@@ -61,7 +43,7 @@ def router(operations: Operations, token: str) -> APIRouter:
         if name not in NAMES:
             fix = f"there are: {', '.join(NAMES)}"
             return problem(HTTPStatus.NOT_FOUND, f"there is no operation {name}", fix=fix)
-        return answer(lambda: operations.call(name, arguments))
+        return JSONResponse(operations.call(name, arguments or {}))
 
     @routes.api_route("/{name}", methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     def only_post(name: str) -> Response:
@@ -73,61 +55,11 @@ def router(operations: Operations, token: str) -> APIRouter:
     return routes
 
 
-def answer(work: Callable[[], Any]) -> Response:
-    """The result of some work as JSON, or its error as a problem document."""
-    try:
-        return JSONResponse(work())
-    except TiplineError as exc:
-        return refusal(exc)
-
-
-def refusal(exc: TiplineError) -> JSONResponse:
-    """An error as a problem document."""
-    status = _STATUS.get(exc.code, HTTPStatus.INTERNAL_SERVER_ERROR)
-    found = problem(status, exc.what, where=exc.where, fix=exc.fix, code=exc.code)
-    wait = getattr(exc, "wait", 0)
-    if wait:
-        found.status_code = int(HTTPStatus.TOO_MANY_REQUESTS)
-        found.headers["retry-after"] = str(int(wait) + 1)
-    if status == HTTPStatus.UNAUTHORIZED:
-        found.headers["www-authenticate"] = 'Bearer realm="tipline"'
-    return found
-
-
-def problem(status: HTTPStatus, what: str, *, where: str = "", fix: str = "", code: str = "request") -> JSONResponse:
-    """A problem document (RFC 9457)."""
-    body = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": int(status),
-        "detail": what,
-        "what": what,
-        "where": where,
-        "fix": fix,
-        "code": code,
-    }
-    return JSONResponse(body, status_code=int(status), media_type=PROBLEM)
-
-
-def unexpected(request: Request, exc: Exception) -> JSONResponse:
-    """An error of the program itself: the log has it, the asker does not."""
-    log.error("request failed", path=request.url.path, error=type(exc).__name__, exc_info=exc)
-    fix = "look at the server's log, and report it"
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed", fix=fix, code="internal")
-
-
 def _refused(request: Request, token: str) -> Response | None:
-    if not request.client or not _loopback(request.client.host):
+    if not request.client or not is_loopback(request.client.host):
         return problem(HTTPStatus.FORBIDDEN, "operations are for this machine alone", fix="run tipline there")
     shown = request.headers.get("authorization", "").removeprefix("Bearer ")
     if not secrets.compare_digest(shown.encode(), token.encode()):
         what = "the token is missing or wrong"
         return problem(HTTPStatus.UNAUTHORIZED, what, fix="it is in server.json of the data directory")
     return None
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False

@@ -132,6 +132,10 @@ class Identity:
         found: Principal | None = request.scope[_MEMORY]
         return found
 
+    def forget(self, request: Request) -> None:
+        """Have `who` look again: a request that lasts outlives keys and sessions."""
+        request.scope.pop(_MEMORY, None)
+
     def need(self, request: Request, scope: str) -> Principal:
         """Who asks, if they may do something.
 

@@ -15,13 +15,13 @@ from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from tipline.api.access import owner, shown
-from tipline.api.control import problem
 from tipline.api.identity import Identity
 from tipline.api.v1.asking import Limits
 from tipline.engine.inbox import FullError, Receipt, TooLargeError, inbox_of, ingest_source, status
 from tipline.engine.operations import Operations
 from tipline.engine.people import RequestError
 from tipline.errors import TiplineError
+from tipline.http_problems import problem
 from tipline.sources.bodies import feed_kinds
 from tipline.sources.ingest import Ingest
 from tipline.sources.submissions import user_sender, waiting

@@ -99,7 +99,8 @@ def served(
     app = create_app(Operations(engine, scheduler), token, lists=lists)
     scheduler.start()
     try:
-        with _served(app, secured, tls), _served(app, [each for each in sockets if each not in secured]):
+        plain = [each for each in sockets if each not in secured]
+        with _served(app, secured, tls), _served(app, plain), app.state.ending:
             urls = [_url(each, secure=each in secured) for each in sockets]
             announce(engine.data, next(url for url in urls if _reaches_loopback(url)), token)
             yield urls, scheduler

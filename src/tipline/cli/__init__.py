@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import typer
 from typer.exceptions import TyperException
@@ -17,22 +19,21 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
+# The modules with commands, in the order of the reference.
+_MODULES = (
+    "configuring", "library", "importing", "running", "looking", "changing", "delivering", "accounts", "secrets",
+    "upkeep",
+)  # fmt: skip
+
+
+def modules() -> list[ModuleType]:
+    """The modules with commands, which they register when they are imported."""
+    return [import_module(f"tipline.cli.{name}") for name in _MODULES]
+
+
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
-    # The groups add their commands when they are imported.
-    from tipline.cli import (  # noqa: F401
-        accounts,
-        changing,
-        configuring,
-        delivering,
-        importing,
-        library,
-        looking,
-        running,
-        secrets,
-        upkeep,
-    )
-
+    modules()
     as_json = "--json" in arguments
     try:
         code = app(args=arguments, prog_name="tipline", standalone_mode=False)
@@ -73,4 +74,4 @@ def _debugging() -> bool:
     return os.environ.get("TIPLINE_DEBUG") == "1"
 
 
-__all__ = ["main", "run"]
+__all__ = ["main", "modules", "run"]

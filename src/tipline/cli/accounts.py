@@ -38,8 +38,7 @@ def user_add(
     password_file: PasswordOption = None,
 ) -> None:
     """Make a user; without a password they have keys or single sign-on alone."""
-    given = {"role": role, "team": team, "display": display, "tags": tag, "password": _password(password_file)}
-    made = session.call("user_add", create=True, name=name, **_given(given))
+    made = session.call("user_add", create=True, name=name, **_user(role, team, display, tag, password_file))
     session.show(made, line("made", made["role"], made["name"], "of team", made["team"]))
 
 
@@ -63,8 +62,7 @@ def user_change(
     disabled: Annotated[bool | None, typer.Option("--disable/--enable", help="Shut them out, or let them in.")] = None,
 ) -> None:
     """Change a user; sessions end where they may do less, or have a new password."""
-    given = {"role": role, "team": team, "display": display, "tags": tag, "disabled": disabled}
-    changes = _given({**given, "password": _password(password_file)})
+    changes = _user(role, team, display, tag, password_file) | _given({"disabled": disabled})
     made = session.call("user_change", name=name, changes=changes)
     session.show(made, line("changed", made["name"], f"({', '.join(changes) or 'nothing'})"))
 
@@ -101,6 +99,13 @@ def key_list(session: Session, user: Annotated[str | None, typer.Option(help="On
 def key_remove(session: Session, key: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
     """Revoke a key at once."""
     session.show(session.call("key_remove", id=key), line("revoked", key))
+
+
+def _user(
+    role: str | None, team: str | None, display: str | None, tags: list[str] | None, password: Path | None
+) -> dict[str, Any]:
+    """What is said of a user; the password stands in a file."""
+    return _given({"role": role, "team": team, "display": display, "tags": tags, "password": _password(password)})
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

@@ -18,34 +18,42 @@ if TYPE_CHECKING:
 
 Tool = Literal["misp-feeds", "misp2sentinel", "misp-graph", "minemeld"]
 ToolArgument = Annotated[Tool, typer.Argument(help="Which tool's configuration it is.")]
-PathArgument = Annotated[
-    Path,
+PlaceArgument = Annotated[
+    str,
     typer.Argument(
-        help="misp-feeds: MISP's feed list as JSON; misp2sentinel, misp-graph: the script's config.py; minemeld: its"
-        " local directory, committed-config.yml, or backup."
+        metavar="FILE|URL",
+        help="misp-feeds: MISP's feed list as JSON, or its address (https://MISP/feeds/index); misp2sentinel,"
+        " misp-graph: the script's config.py; minemeld: its local directory, committed-config.yml, or backup.",
     ),
 ]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="A new file for the YAML; else it is shown.")]
 BlockingOption = Annotated[
     bool, typer.Option("--keep-blocking", help="Actions that block stay so; else they become alerts.")
 ]
-
 PasswordOption = Annotated[Path | None, typer.Option("--password-file", help="minemeld: the backup's password.")]
+KeyOption = Annotated[Path | None, typer.Option("--key-file", help="misp-feeds: a file with the key for MISP's API.")]
+CaOption = Annotated[
+    Path | None, typer.Option("--ca-file", help="misp-feeds: certificate authorities to trust as well (PEM).")
+]
 
 
 @command("import")
 def import_(
     session: Session,
     tool: ToolArgument,
-    path: PathArgument,
+    place: PlaceArgument,
     output: OutputOption = None,
     keep_blocking: BlockingOption = False,
     password_file: PasswordOption = None,
+    key_file: KeyOption = None,
+    ca_file: CaOption = None,
 ) -> None:
     """Translate another tool's configuration, and tell what became of each setting."""
     from tipline.config.importers.tools import run_import
 
-    found = run_import(tool, path, keep_blocking=keep_blocking, password_file=password_file)
+    found = run_import(
+        tool, place, keep_blocking=keep_blocking, password_file=password_file, key_file=key_file, ca_file=ca_file
+    )
     if output is not None:
         write(found, output)
     notes = [asdict(note) for note in found.notes]

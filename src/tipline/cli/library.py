@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import typer
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from tipline.cli.base import Session, command
 from tipline.cli.show import line, table
@@ -62,27 +64,40 @@ def _show(session: Session, name: str) -> None:
 
 
 def _add(session: Session, name: str, as_: str | None, settings: list[str]) -> None:
-    from tipline.engine.additions import add_entry
-
-    done = add_entry(session.config, name, as_, settings_of(settings))
-    problems = [
-        line(f"{each['where']}: {each['severity']}: {each['what']}", style="yellow") for each in done["problems"]
-    ]
-    session.show(done, line(f"added: {done['source']} to {session.config}"), *problems)
+    done = session.call(
+        "library_add", waiting="evaluating ...", create=True,
+        name=name, node=as_, settings=settings_of(settings), user=session.user,
+    )  # fmt: skip
+    session.show(done, line(f"{as_ or name} is a source in version {done['version']}, which runs"))
 
 
 def settings_of(pairs: list[str]) -> dict[str, Any]:
     """`a=1`, `b.c=x` as nested settings; values are YAML.
 
     Raises:
-        ConfigError: a pair has no `=`, or its value is not YAML.
+        ConfigError: a pair has no `=`, its value is not YAML, or two exclude each other.
     """
-    from tipline.engine.additions import setting
-
     made: dict[str, Any] = {}
     for pair in pairs:
-        setting(made, pair)
+        _set(made, pair)
     return made
+
+
+def _set(made: dict[str, Any], pair: str) -> None:
+    name, equals, text = pair.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"{pair!r} is no setting", fix="write it as name=value")
+    try:
+        value = YAML(typ="safe").load(text)
+    except YAMLError as exc:
+        raise ConfigError(f"the value of {name} is not YAML", fix="put it in quotes") from exc
+    *outer, last = name.strip().split(".")
+    for part in outer:
+        inner = made.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{name} and {part} exclude each other", fix="give one of them")
+        made = inner
+    made[last] = value
 
 
 @command("try")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -74,7 +75,7 @@ def pages() -> dict[str, str]:
 
 
 def _kind_page(sort: Sort, name: str, kind: type[Kind[NodeSettings]]) -> str:
-    blocks = [f"# {name}", f"{_ARTICLES[sort]} {sort} kind. {dedent(kind.__doc__ or '').strip()}"]
+    blocks = [f"# {name}", f"{_ARTICLES[sort]} {sort} kind. {cleandoc(kind.__doc__ or '')}"]
     carried = getattr(kind, "types", None)
     if carried:
         blocks.append("Types it can carry: " + ", ".join(f"`{word}`" for word in sorted(carried)) + ".")

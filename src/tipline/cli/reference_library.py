@@ -11,7 +11,7 @@ from tipline.config.library import Entry, entries
 _INTRO = """
 # The library
 
-Ready-made sources: `tipline library search WORDS`, `show NAME`, `add NAME`. `add` writes the source into the
+Ready-made sources: `tipline library search WORDS`, `show NAME`, `add NAME`. `add` puts the source into the
 configuration, where it can be changed like any other.
 
 *live* means that nothing is known against it; whether a feed answers today is what

@@ -13,22 +13,10 @@ from prometheus_client.core import CounterMetricFamily
 
 import tipline
 from tipline.api.metrics import METRICS
-from tipline.cli import (
-    accounts,
-    changing,
-    configuring,
-    delivering,
-    importing,
-    library,
-    looking,
-    running,
-    secrets,
-    upkeep,
-)
+from tipline.cli import modules
 from tipline.cli.base import app
 from tipline.cli.reference_settings import headline, plain_default, table, type_words
 
-GROUPS = (configuring, library, importing, running, looking, changing, delivering, accounts, secrets, upkeep)
 _SHARED = ("config", "data", "as_json")
 _CONDUCT = """
 Exit codes: 0 all is well, 1 a problem was found or the command failed, 2 it was written wrongly,
@@ -40,6 +28,7 @@ ask it over loopback. `TIPLINE_DEBUG=1` shows where an unexpected error came fro
 
 def commands_page() -> str:
     """Every command with its arguments and options."""
+    registered = modules()
     group: Any = typer.main.get_command(app)
     blocks = [
         "# Commands",
@@ -48,7 +37,7 @@ def commands_page() -> str:
         _options([p for p in group.commands["check"].params if p.name in _SHARED]),
         dedent(_CONDUCT).strip(),
     ]
-    for module in GROUPS:
+    for module in registered:
         blocks.append(f"## {headline(module).partition(':')[0]}")
         for name, command in _flat(group):
             if _module(command) == module.__name__:
@@ -68,7 +57,7 @@ def _flat(group: Any) -> Iterator[tuple[str, Any]]:
 def _module(command: Any) -> str:
     """The module of a command; the registered callback wraps the function and keeps only its name."""
     name = command.callback.__name__
-    return next((m.__name__ for m in GROUPS if getattr(m, name, None) and _own(m, name)), "")
+    return next((m.__name__ for m in modules() if getattr(m, name, None) and _own(m, name)), "")
 
 
 def _own(module: Any, name: str) -> bool:

@@ -77,7 +77,7 @@ def sandbox(
 @command()
 def demo(
     session: Session,
-    serve: Annotated[bool, typer.Option("--serve", help="Go on serving the lists at the end.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Go on serving the lists and pages at the end.")] = False,
 ) -> None:
     """Play the whole lab on this machine: feeds, guards, Defender and Sentinel stand-ins, block lists."""
     from tipline.cli.looking import why_tree

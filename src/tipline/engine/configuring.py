@@ -19,7 +19,6 @@ from tipline.engine.core import KEPT
 from tipline.engine.evaluate import Evaluated
 from tipline.engine.people import RequestError
 from tipline.engine.plan import approve as approve_plan
-from tipline.engine.plan import plan
 from tipline.engine.schedule import Scheduler
 from tipline.engine.visible import NotYoursError, may_change
 from tipline.errors import ConfigError, StoreError, TiplineError
@@ -133,7 +132,7 @@ class Configuring:
             )
         candidate = check_text(text, self.engine.configuration.path).usable()
         may_change(self.engine.configuration, candidate, self.asker)
-        plan(self.engine, candidate)  # a node that changes its kind is found before anything is written
+        self.engine.check(candidate)
         self._write(text)
         if approve:
             approve_plan(self.engine, candidate, user)

@@ -129,14 +129,22 @@ class Engine:
             self.graph = self.evaluator.graph = graph
         self._note(configuration, actor, message)
 
+    def check(self, configuration: Configuration) -> None:
+        """Check that `apply` would take another configuration.
+
+        Raises:
+            ConfigError: a node changed its kind.
+        """
+        with self.lake.reading() as con:
+            self.lake.check_kinds(con, configuration.outline())
+
     def file(self, *parts: str) -> Path:
         """A path inside the data directory."""
         return self.data.joinpath(*parts)
 
     def _number(self, configuration: Configuration) -> Graph:
         """Give every node its number and tables; retire those that are gone."""
-        nodes = [(name, node.sort, node.kind) for name, node in configuration.nodes().items()]
-        now = self.clock()
+        nodes, now = configuration.outline(), self.clock()
         with self.lake.writing() as con:
             ids = self.lake.number_nodes(con, nodes, now)
             for (_, name), known in self.lake.nodes(con).items():

@@ -214,9 +214,10 @@ class Deliverer:
         keys = restless(self.control, self.name, self.clock())
         settings = before.detail.get("settings") != self._settings()
         full = bool(before.resync) or position.gap or settings
+        begun = bool(before.detail.get("begun"))
         seen = before.detail.get("planned") == [position.last, self._settings()]
         looked = before.state in {SHADOW, NEEDS} and before.state == self._idle_state() and seen
-        if looked or (not full and position.last == before.cursor and not keys):
+        if looked or not (full or begun or keys or position.last != before.cursor):
             return None
         return make_plan(con, self.control, self.kind, self.number, self._ask(before, full=full, keys=keys))
 
@@ -242,9 +243,11 @@ class Deliverer:
             report.message = f"would send {plan.sends} and withdraw {plan.withdrawals}; nothing was written"
             return
         try:
+            self._begin(plan)
             self._withdraw(plan, report)
             self._send(plan, report)
-            self.far.finished()
+            if published := self.far.finished():
+                log.info("delivery published", output=self.name, count=published)
         except (FarSideError, ConfigError) as error:
             stopped = error.code == "stopped"
             report.state, report.message = (
@@ -252,13 +255,16 @@ class Deliverer:
             )
             log.warning("delivery interrupted", output=self.name, reason=str(error))
 
-    def _withdraw(self, plan: Plan, report: CycleReport) -> None:
+    def _begin(self, plan: Plan) -> None:
+        """Forget what lapsed, and note that the far side is written to until a cycle has ended well."""
         lapsed = by_keys(self.control, self.name, plan.forgotten())
         kept = [left for receipt in lapsed.values() if (left := settle.forgotten(receipt)) is not None]
         with self.control.transaction() as con:
-            note(con, self.name)
+            note(con, self.name, detail={"begun": True})
             drop(con, self.name, lapsed)
             put(con, self.name, kept)
+
+    def _withdraw(self, plan: Plan, report: CycleReport) -> None:
         for batch in plan.to_withdraw(self.far.withdraw_batch):
             now = self.clock()
             receipts = by_keys(self.control, self.name, [key for key, _ in batch])
@@ -364,7 +370,7 @@ class Deliverer:
             }
             if report.state == OK:
                 values |= {"cursor": plan.last, "resync": 0}
-                detail["settings"] = self._settings()
+                detail |= {"settings": self._settings(), "begun": False}
         elif report.state == NEEDS or before.state == SHADOW == self._idle_state():
             report.state = self._idle_state()
             report.message = report.message or before.message

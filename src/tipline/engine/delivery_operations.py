@@ -1,4 +1,4 @@
-"""Operations on deliveries: receipts, what far sides have, who waits for a slot, and another try."""
+"""Operations on deliveries: how far each is, receipts, what far sides have, and setting them right."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tipline.engine import defender_items
+from tipline.engine import defender_items, journeys
 from tipline.engine.defender_items import ItemFilter
 from tipline.engine.operation import Base, operation
 from tipline.engine.people import RequestError
+from tipline.engine.reconcile import CLEAN, DRIFT, SKIPPED
 from tipline.outputs.delivery import Delivered
 from tipline.store import receipt_search
 from tipline.store.receipt_search import Wanted
@@ -22,6 +23,12 @@ _SOURCES = 50
 
 class DeliveryOperations(Base):
     """What people ask of deliveries."""
+
+    @operation
+    def deliveries(self) -> dict[str, Any]:
+        """How far every delivery has come."""
+        names = self._owned(self.engine.graph.outputs)
+        return {"deliveries": [each for each in journeys.deliveries(self.engine) if each["output"] in names]}
 
     @operation
     def receipts(
@@ -59,19 +66,16 @@ class DeliveryOperations(Base):
     @operation
     def retry(self, output: str, reason: str | None = None, user: str = "") -> dict[str, Any]:
         """Have the next cycle try again what the far side refused (for one reason)."""
-        self._far_side(output)
+        self._delivered(output)
         number = receipt_search.retry(self.engine.control, output, reason, self.engine.clock())
         self._note("retry", output, reason=reason, count=number, **({"user": user} if user else {}))
-        if self.scheduler.alive:
-            self.scheduler.deliveries.wake([output])
-        else:
-            self.scheduler.deliveries.drain()
+        self._deliver([output])
         return {"output": output, "retried": number}
 
     @operation
     def far_side(self, output: str) -> dict[str, Any]:
         """What a far side has of an output: by type, end, confidence, newest; and what is published, by source."""
-        self._far_side(output)
+        self._delivered(output)
         found, newest = receipt_search.counts(self.engine.control, output, self.engine.clock())
         table = published_table(self.engine.graph.ids[output])
         with self.engine.lake.reading() as con:
@@ -108,7 +112,7 @@ class DeliveryOperations(Base):
         Returns:
             indicators, and next: what to go on after, or nothing if this was the last page.
         """
-        self._far_side(output)
+        self._delivered(output)
         if after is not None and not _is_key(after[1]):
             raise RequestError("there is no such place to go on after", fix="take it from `next` of the page before")
         found = self.scheduler.deliveries.slots(output, limit + 1, waiting=waiting, text=text, after=after)
@@ -132,18 +136,64 @@ class DeliveryOperations(Base):
             items, next, total, and counts: groups (the portal's tabs), facets (whose, action, severity, by), soon
             (expire within a day); and read: when the tenant was last read.
         """
-        kind = self._far_side(output)
-        if kind.kind != "microsoft-defender":
+        self._delivered(output)
+        if self.engine.graph.outputs[output].kind != "microsoft-defender":
             raise RequestError(f"{output} is no Defender output", fix="name one of kind microsoft-defender")
         found = defender_items.defender_items(self.engine, output, wanted, limit, after)
-        (state,) = (each for each in self.call("deliveries", {})["deliveries"] if each["output"] == output)
+        (state,) = (each for each in self.deliveries()["deliveries"] if each["output"] == output)
         return {**found, "output": output, "read": state["last_reconcile"]}
 
-    def _far_side(self, output: str) -> Delivered:
+    @operation
+    def reconcile(self, output: str | None = None, *, fix: bool = False) -> dict[str, Any]:
+        """Compare far sides with what they should hold; with `fix`, set right what differs.
+
+        Returns:
+            clean (every far side that can be signed in to is as it should be), and a report for each output.
+        """
+        names = self._delivered(output)
+        reports = [self.scheduler.deliveries.reconcile(name, fix=fix).as_dict() for name in names]
+        if fix:
+            self._note("reconcile", output or "every output", fixed={r["output"]: r["fixed"] for r in reports})
+            self._deliver(names)
+        settled = {CLEAN, SKIPPED, *([DRIFT] if fix else [])}
+        return {"clean": all(report["state"] in settled for report in reports), "outputs": reports}
+
+    @operation
+    def adopt(
+        self, output: str, *, source: str | None = None, apply: bool = False, retire: bool = False
+    ) -> dict[str, Any]:
+        """Match by value what an earlier tool left at a far side; with `apply`, make it ours."""
+        (name,) = self._delivered(output)
+        found = self.scheduler.deliveries.adopt(name, source=source, apply=apply, retire=retire).as_dict()
+        if apply:
+            self._note("adopt", name, source=source, retire=retire, counts=found["counts"], deleted=found["deleted"])
+            self._deliver([name])
+        return found
+
+    @operation
+    def try_delivery(self, output: str, limit: int = 3) -> dict[str, Any]:
+        """The requests that a delivery would make for the first published indicators; none is made."""
+        (name,) = self._delivered(output)
+        return self.scheduler.deliveries.preview(name, limit)
+
+    def _delivered(self, output: str | None) -> list[str]:
+        """A delivered output of the asker's, or all of them.
+
+        Raises:
+            RequestError: it is none.
+        """
         outputs = self.engine.graph.outputs
-        known = {name: kind for name, kind in outputs.items() if isinstance(kind, Delivered)}
-        self._known(output, self._owned(known), "delivered output")
-        return known[output]
+        known = self._owned(name for name, kind in outputs.items() if isinstance(kind, Delivered))
+        if output is not None:
+            self._known(output, known, "delivered output")
+        return known if output is None else [output]
+
+    def _deliver(self, outputs: list[str]) -> None:
+        """Get deliveries going: by the server's own threads, or here and now."""
+        if self.scheduler.alive:
+            self.scheduler.deliveries.wake(outputs)
+        else:
+            self.scheduler.deliveries.drain()
 
 
 def _is_key(text: str) -> bool:

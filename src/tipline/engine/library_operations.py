@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tipline.config.guess import guess
-from tipline.config.library import entry, search
-from tipline.engine.additions import source_of
+from tipline.config.library import entry, search, source_of
 from tipline.engine.configuration_operations import ConfigurationOperations
 from tipline.engine.operation import operation
 from tipline.engine.people import RequestError
@@ -38,18 +37,30 @@ class LibraryOperations(ConfigurationOperations):
     def library_add(
         self,
         name: str,
-        base: int,
+        base: int | None = None,
         *,
         node: str | None = None,
         settings: dict[str, Any] | None = None,
         approve: bool = False,
         user: str = "",
     ) -> dict[str, Any]:
-        """Put an entry's source into the configuration, and that to work; `settings` are laid over the entry's."""
-        body = source_of(name, settings or {})
-        message = f"{name} added from the library"
+        """Put an entry's source into the configuration, and that to work.
+
+        Args:
+            name: of the entry.
+            base: the version it is put into; the one that runs, if not given.
+            node: name of the source; the entry's if not given.
+            settings: laid over the entry's.
+            approve: let the first evaluation pass the guards.
+            user: who asks.
+        """
         section: Literal["sources"] = "sources"
-        return self.put_node(section, node or name, base, settings=body, message=message, approve=approve, user=user)
+        body, node = source_of(name, settings or {}), node or name
+        if node in self.engine.configuration.nodes():
+            raise RequestError(f"there is a node {node} already", fix="choose another name")
+        base = self._configuring.current()["version"] if base is None else base
+        message = f"{name} added from the library"
+        return self.put_node(section, node, base, settings=body, message=message, approve=approve, user=user)
 
     @operation
     def try_(

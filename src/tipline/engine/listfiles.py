@@ -291,18 +291,14 @@ def write_files(engine: Engine, name: str) -> bool:
     output = engine.graph.outputs.get(name)  # None: another configuration has taken its place since
     if isinstance(output, ListKind):
         return list_files(engine).prepare(name)
-    if isinstance(output, FileKind):
-        try:
+    try:
+        if isinstance(output, FileKind):
             write(engine, name)
-        except TiplineError as exc:
-            _log_failure("file not written", name, exc)
-            return False
-    if isinstance(output, MispFeedKind):
-        try:
+        elif isinstance(output, MispFeedKind):
             mispfeed.write(engine, name)
-        except TiplineError as exc:
-            _log_failure("feed not written", name, exc)
-            return False
+    except TiplineError as exc:
+        _log_failure("file not written", name, exc)
+        return False
     return True
 
 

@@ -123,17 +123,22 @@ class Base:
 
     def _owned(self, among: Iterable[str] | None = None) -> list[str]:
         """The nodes (among some) that are the asker's."""
-        found = owned(self.engine.graph, self.asker)
-        return found if among is None else [name for name in found if name in set(among)]
+        return _among(owned(self.engine.graph, self.asker), among)
 
     def _seen(self, among: Iterable[str] | None = None) -> list[str]:
         """The nodes (among some) that the asker sees."""
-        found = seen(self.engine.graph, self.asker)
-        return found if among is None else [name for name in found if name in set(among)]
+        return _among(seen(self.engine.graph, self.asker), among)
 
     def _known(self, name: str, known: list[str], what: str) -> None:
         if name not in known:
             raise RequestError(f"there is no {what} {name}", fix=suggest(name, known))
+
+
+def _among(names: list[str], wanted: Iterable[str] | None) -> list[str]:
+    if wanted is None:
+        return names
+    chosen = set(wanted)
+    return [name for name in names if name in chosen]
 
 
 @cache

@@ -26,7 +26,6 @@ from tipline.engine.paths import listing, why
 from tipline.engine.people import Entry
 from tipline.engine.plan import approve as approve_plan
 from tipline.engine.plan import plan
-from tipline.engine.reconcile import CLEAN, DRIFT, SKIPPED
 from tipline.engine.search_operations import SearchOperations
 from tipline.engine.secret_operations import SecretOperations
 from tipline.engine.status import status
@@ -35,7 +34,6 @@ from tipline.engine.verify import verify
 from tipline.engine.visible import NotYoursError, may_change
 from tipline.model.keys import key
 from tipline.model.tlp import RED, level
-from tipline.outputs.delivery import Delivered
 from tipline.store.receipts import NO, PARKED, WITHDRAWN
 from tipline.store.records import runs_of
 
@@ -202,12 +200,6 @@ class Operations(
         return {"node": node, "rows": listing(self.engine, node, limit, offset, self.asker)}
 
     @operation
-    def deliveries(self) -> dict[str, Any]:
-        """How far every delivery has come."""
-        names = self._owned(self.engine.graph.outputs)
-        return {"deliveries": [each for each in journeys.deliveries(self.engine) if each["output"] in names]}
-
-    @operation
     def holds(self) -> dict[str, Any]:
         """What guards keep back."""
         return {"holds": self._holds()}
@@ -249,45 +241,12 @@ class Operations(
         return {**asdict(found), "changes": found.changes, "approved": approve}
 
     @operation
-    def reconcile(self, output: str | None = None, *, fix: bool = False) -> dict[str, Any]:
-        """Compare far sides with what they should hold; with `fix`, set right what differs.
-
-        Returns:
-            clean (every far side that can be signed in to is as it should be), and a report for each output.
-        """
-        names = self._delivered(output)
-        reports = [self.scheduler.deliveries.reconcile(name, fix=fix).as_dict() for name in names]
-        if fix:
-            self._note("reconcile", output or "every output", fixed={r["output"]: r["fixed"] for r in reports})
-            self._deliver(names)
-        settled = {CLEAN, SKIPPED, *([DRIFT] if fix else [])}
-        return {"clean": all(report["state"] in settled for report in reports), "outputs": reports}
-
-    @operation
-    def adopt(
-        self, output: str, *, source: str | None = None, apply: bool = False, retire: bool = False
-    ) -> dict[str, Any]:
-        """Match by value what an earlier tool left at a far side; with `apply`, make it ours."""
-        (name,) = self._delivered(output)
-        found = self.scheduler.deliveries.adopt(name, source=source, apply=apply, retire=retire).as_dict()
-        if apply:
-            self._note("adopt", name, source=source, retire=retire, counts=found["counts"], deleted=found["deleted"])
-            self._deliver([name])
-        return found
-
-    @operation
-    def try_delivery(self, output: str, limit: int = 3) -> dict[str, Any]:
-        """The requests that a delivery would make for the first published indicators; none is made."""
-        (name,) = self._delivered(output)
-        return self.scheduler.deliveries.preview(name, limit)
-
-    @operation
     def poll(self, source: str) -> dict[str, Any]:
         """Poll one source now."""
         self._known(source, self._owned(self.engine.graph.sources), "source")
         result = self.engine.poll(source)
         self._note("poll", source, state=result.state)
-        return {**asdict(result), "ledger": result.ledger.as_dict(), "outputs": self._follow(source)}
+        return {**result.as_dict(), "outputs": self._follow(source)}
 
     @operation
     def run_once(self) -> dict[str, Any]:
@@ -296,7 +255,7 @@ class Operations(
         done = self.scheduler.run_once()
         self._note("run once", "every source", failed=done.failed)
         return {
-            "polls": [{**asdict(poll), "ledger": poll.ledger.as_dict()} for poll in done.polls],
+            "polls": [poll.as_dict() for poll in done.polls],
             "outputs": [_evaluated(result) for result in done.evaluated],
             "deliveries": done.deliveries,
             "failed": done.failed,
@@ -316,20 +275,6 @@ class Operations(
         """The newest runs of a node."""
         self._known(node, self._owned(), "node")
         return {"node": node, "runs": runs_of(self.engine.control, node, limit)}
-
-    def _delivered(self, output: str | None) -> list[str]:
-        outputs = self.engine.graph.outputs
-        known = [name for name in self._owned(outputs) if isinstance(outputs[name], Delivered)]
-        if output is not None:
-            self._known(output, known, "delivered output")
-        return known if output is None else [output]
-
-    def _deliver(self, outputs: list[str]) -> None:
-        """Get deliveries going: by the server's own threads, or here and now."""
-        if self.scheduler.alive:
-            self.scheduler.deliveries.wake(outputs)
-        else:
-            self.scheduler.deliveries.drain()
 
     def _follow(self, source: str) -> list[dict[str, Any]]:
         theirs = self._owned()

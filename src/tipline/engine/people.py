@@ -204,17 +204,17 @@ class People:
         listed = ", ".join(f"'{key}'" for key in keys)
         mine = "" if everyone else " AND record = " + _text(f"{team}/{user}")
         now = engine.clock()
+        query = f"SELECT value, record FROM {claims_table(number)} WHERE key IN ({listed}) ORDER BY value, record"
         with engine.lake.writing() as con:
-            removed = withdraw(con, number, now, f"key IN ({listed}){mine}", approved=True)
-            left = con.execute(
-                f"SELECT value, record FROM {claims_table(number)} WHERE key IN ({listed}) ORDER BY value, record"
-            ).fetchall()
-        self._audit("remove", name, team, user, {"values": values, "removed": removed})
-        return {
-            "source": name,
-            "removed": removed,
-            "left": [{"value": value, "by": record} for value, record in left],
-        }
+            before, removed, left = (
+                con.execute(query).fetchall(),
+                withdraw(con, number, now, f"key IN ({listed}){mine}", approved=True),
+                con.execute(query).fetchall(),
+            )
+        entries = [[{"value": value, "by": record} for value, record in rows] for rows in (before, left)]
+        detail = {"values": values, "removed": removed, "before": entries[0], "after": entries[1]}
+        self._audit("remove", name, team, user, detail)
+        return {"source": name, "removed": removed, "left": entries[1]}
 
     def _audit(self, action: str, subject: str, team: str, user: str, detail: dict[str, Any]) -> None:
         control, now = self.engine.control, self.engine.clock()

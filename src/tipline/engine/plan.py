@@ -60,8 +60,7 @@ def plan(engine: Engine, candidate: Configuration) -> Plan:
     try:
         con.execute("BEGIN")
         before = {key: known for key, known in engine.lake.nodes(con).items() if not known.retired}
-        nodes = [(name, node.sort, node.kind) for name, node in candidate.nodes().items()]
-        ids = engine.lake.number_nodes(con, nodes, engine.clock())
+        ids = engine.lake.number_nodes(con, candidate.outline(), engine.clock())
         graph = Graph(candidate, ids)
         now = engine.clock()
         moments = {name: p.moment for name, p in current_positions(con, graph, now).items()}

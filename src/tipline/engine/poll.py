@@ -56,6 +56,21 @@ class PollResult:
         """Whether claims changed."""
         return bool(self.added or self.changed or self.removed)
 
+    def as_dict(self) -> dict[str, Any]:
+        """For people and programs: what was done, without what the engine has to do next."""
+        return {
+            "source": self.source,
+            "state": self.state,
+            "message": self.message,
+            "ledger": self.ledger.as_dict(),
+            "added": self.added,
+            "changed": self.changed,
+            "removed": self.removed,
+            "held": self.held,
+            "hold_started": self.hold_started,
+            "bytes": self.bytes,
+        }
+
 
 @dataclass
 class Poller:
@@ -93,8 +108,7 @@ class Poller:
                 "poll not recorded", source=source.name, state=result.state, message=result.message, error=str(exc)
             )
             return result
-        if result.settled:
-            result.settled()
+        _settle(result)
         return result
 
     def _tried(self, source: Source, number: int, at: datetime, spool: Path, *, allow_list: bool) -> PollResult:
@@ -179,11 +193,7 @@ class Poller:
         # The same bytes may come with new validators: kept, so that the next answer can be 304.
         kept = json.dumps({"settings": _reading(source), "cursor": poll.cursor}) if poll.cursor else None
         with self.lake.writing() as con:
-            con.execute(
-                "UPDATE source_state SET last_poll = ?, last_success = ?, failing_since = NULL, message = '',"
-                " cursor = coalesce(?, cursor) WHERE source = ?",
-                [at, at, kept, number],
-            )
+            _note_success(con, number, at, "cursor = coalesce(?, cursor)", kept)
         if hold is not None:
             return PollResult(source.name, "held", hold.reason, held=hold.count, bytes=poll.bytes)
         return PollResult(source.name, "unchanged", bytes=poll.bytes)
@@ -192,11 +202,7 @@ class Poller:
         """End a hold whose withdrawals the feed took back."""
         with self.lake.writing() as con:
             con.execute("DELETE FROM held WHERE source = ?", [number])
-            con.execute(
-                "UPDATE source_state SET last_poll = ?, last_success = ?, failing_since = NULL, message = '',"
-                " held_since = NULL WHERE source = ?",
-                [at, at, number],
-            )
+            _note_success(con, number, at, "held_since = NULL")
         end_hold(self.control, source.name, at, "the feed agrees again")
         return PollResult(source.name, "unchanged", bytes=poll.bytes)
 
@@ -237,12 +243,11 @@ class Poller:
         held: bool,
     ) -> None:
         share = ledger.accepted / ledger.read if ledger.read and not held else None
-        con.execute(
-            "UPDATE source_state SET cursor = ?, last_poll = ?, last_success = ?, failing_since = NULL, message = '',"
-            " held_since = CASE WHEN ? THEN coalesce(held_since, ?) END, accepted_share = coalesce(?, accepted_share)"
-            " WHERE source = ?",
-            [json.dumps(cursor), at, at, held, at, share, number],
+        also = (
+            "cursor = ?, held_since = CASE WHEN ? THEN coalesce(held_since, ?) END,"
+            " accepted_share = coalesce(?, accepted_share)"
         )
+        _note_success(con, number, at, also, json.dumps(cursor), held, at, share)
 
     def _note(self, result: PollResult, source: Source, number: int, at: datetime) -> None:
         if result.state == "failed":
@@ -286,6 +291,24 @@ class Poller:
             held=result.held,
             message=result.message,
         )
+
+
+def _note_success(con: duckdb.DuckDBPyConnection, number: int, at: datetime, also: str, *values: Any) -> None:
+    """Put down that a poll went well; `also` sets more columns, to `values`."""
+    con.execute(
+        "UPDATE source_state SET last_poll = ?, last_success = ?, failing_since = NULL, message = '',"
+        f" {also} WHERE source = ?",
+        [at, at, *values, number],
+    )
+
+
+def _settle(result: PollResult) -> None:
+    """Let the source put away what is committed; that it cannot does not undo the poll."""
+    try:
+        if result.settled:
+            result.settled()
+    except (TiplineError, OSError) as exc:
+        log.warning("what was read could not be put away", source=result.source, error=str(exc))
 
 
 def _reading(source: Source) -> str:

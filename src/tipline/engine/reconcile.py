@@ -222,7 +222,7 @@ class _Comparison:
         """Receipts first: a process that dies before the deletions finds the copies again next time."""
         with self.control.transaction() as con:
             put(con, self.name, {receipt.key: receipt for receipt in self.mended}.values())
-            if self.mended:
+            if self.mended or self.surplus:
                 note(con, self.name, resync=1)
         outcomes = self.deliverer.far.erase(self.surplus) if self.surplus else []
         deleted = sum(outcome.ok for outcome in outcomes)

@@ -149,8 +149,7 @@ def _own(engine: Engine, name: str, wanted: Search) -> list[str]:
     settings = engine.graph.sources[name].settings
     tests = []
     if wanted.confidence is not None:
-        usual = DEFAULT_CONFIDENCE if settings.confidence is None else settings.confidence
-        tests.append(f"coalesce(confidence, {usual}) >= {wanted.confidence}")
+        tests.append(f"{_confidence(engine, name)} >= {wanted.confidence}")
     if wanted.tlp:
         levels = [str(NAMES.index(word)) for word in wanted.tlp if word in NAMES]
         tests.append(f"{_tlp(engine, name)} IN ({', '.join(levels) or 'NULL'})")
@@ -186,17 +185,23 @@ def _claims(
     if not keys:
         return {}
     listed = ", ".join(f"'{each}'::UUID" for each in keys)
-    columns = "key::VARCHAR AS key, record, confidence, tlp, tags, description, first_seen, last_seen, added, left_at"
+    columns = "key::VARCHAR AS key, record, tags, description, first_seen, last_seen, added, left_at"
     found: dict[str, list[dict[str, Any]]] = {}
     for name, node in engine.graph.sources.items():
         if asker.sees(node.settings):
             relation = claims_seen(engine.graph, name, asker)
-            for row in dicts(con, f"SELECT {columns} FROM {relation} WHERE key IN ({listed}) ORDER BY record"):
-                tlp = row.pop("tlp")
-                usual = AMBER if node.settings.tlp is None else node.settings.tlp
-                row["tlp"] = NAMES[usual if tlp is None else tlp]
+            filled = f"{_confidence(engine, name)} AS confidence, {_tlp(engine, name)} AS tlp"
+            query = f"SELECT {columns}, {filled} FROM {relation} WHERE key IN ({listed}) ORDER BY record"
+            for row in dicts(con, query):
+                row["tlp"] = NAMES[row["tlp"]]
                 found.setdefault(row.pop("key"), []).append({"source": name, **row})
     return found
+
+
+def _confidence(engine: Engine, name: str) -> str:
+    """SQL: the confidence of a claim, or else what its source gives it."""
+    usual = engine.graph.sources[name].settings.confidence
+    return f"coalesce(confidence, {DEFAULT_CONFIDENCE if usual is None else usual})"
 
 
 def _tlp(engine: Engine, name: str) -> str:

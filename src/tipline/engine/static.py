@@ -7,6 +7,7 @@ import json
 import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from tipline.errors import StoreError, TiplineError
 from tipline.outputs.list import ListKind
 from tipline.outputs.publishing import PublishTarget
 from tipline.outputs.render.dialect import dialect
-from tipline.sources.fetch_objects import is_object, store
+from tipline.sources.fetch_objects import failure, is_object, store
 
 log = structlog.get_logger()
 STATE, INDEX = "static.json", "index.json"
@@ -80,18 +81,25 @@ class Bucket:
 
     def put(self, name: str, path: Path) -> None:
         """Upload a file."""
-        self.files.put_file(str(path), f"{self.url}/{name}")
+        with self._told():
+            self.files.put_file(str(path), f"{self.url}/{name}")
 
     def write(self, name: str, text: bytes) -> None:
         """Upload some bytes."""
-        self.files.pipe_file(f"{self.url}/{name}", text)
+        with self._told():
+            self.files.pipe_file(f"{self.url}/{name}", text)
 
     def remove(self, name: str) -> None:
         """Remove an object."""
-        try:
+        with self._told(), suppress(FileNotFoundError):
             self.files.rm_file(f"{self.url}/{name}")
-        except FileNotFoundError:
-            return
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise failure(error, self.url) from error
 
 
 @dataclass
@@ -152,9 +160,8 @@ class Publisher:
                     self._fill(url, wanted.get(url, Wanted()), state)
                 except TiplineError as exc:
                     failed[url] = str(exc)
-                except Exception as exc:  # noqa: BLE001 - see below
-                    # Stores fail in their own ways, and their texts may hold credentials.
-                    failed[url] = f"{url}: it cannot be written: {type(exc).__name__}"
+                except OSError as exc:
+                    failed[url] = f"{url}: it cannot be written: {exc.strerror or type(exc).__name__}"
                 if url in failed and failed[url] != self._failed.get(url):
                     log.error("not published", target=url, error=failed[url])
                 self._save(state)

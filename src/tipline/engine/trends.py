@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Integer, cast, func, select
 
+from tipline.engine.asker import Asker
 from tipline.engine.core import Engine
+from tipline.engine.visible import owned
 from tipline.store.control import RUNS
 
 _BUCKETS = 48
@@ -36,11 +38,14 @@ class Trend:
         return found[::-1]
 
 
-def trend(engine: Engine, nodes: Iterable[str], span: timedelta, step: timedelta | None = None) -> Trend:
-    """What nodes gained and lost within a span of time that ends now.
+def trend(engine: Engine, asker: Asker, nodes: Iterable[str], span: timedelta, step: timedelta | None = None) -> Trend:
+    """What the asker's own nodes gained and lost within a span of time that ends now.
+
+    Nodes of others count nothing, though they may be seen: what is red there would be counted, too.
 
     Args:
         engine: whose.
+        asker: who asks.
         nodes: their names.
         span: how far back.
         step: how long each part of it is, a minute at least; else it has some fifty.
@@ -53,9 +58,10 @@ def trend(engine: Engine, nodes: Iterable[str], span: timedelta, step: timedelta
     bucket = (cast(func.strftime("%s", RUNS.c.started), Integer) / size).label("bucket")
     since = datetime.fromtimestamp(first * size, UTC).replace(tzinfo=None)
     expired = func.coalesce(func.json_extract(RUNS.c.dropped, "$.expired"), 0)
+    theirs = sorted(set(nodes) & set(owned(engine.graph, asker)))
     query = (
         select(bucket, func.sum(RUNS.c.added), func.sum(RUNS.c.removed), func.sum(expired))
-        .where(RUNS.c.started >= since, RUNS.c.node.in_(list(nodes)))
+        .where(RUNS.c.started >= since, RUNS.c.node.in_(theirs))
         .group_by(bucket)
     )
     with engine.control.reading() as con:

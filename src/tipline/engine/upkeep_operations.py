@@ -1,20 +1,40 @@
-"""Operations for those who look after the server: how it does, and which allow-lists are in use."""
+"""Operations for those who look after the server: how it and its nodes do, and which allow-lists are in use."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tipline.engine.operation import Base, operation
+from tipline.engine.status import status
 from tipline.engine.visible import claims_seen
 from tipline.engine.vitals import vitals
 from tipline.kinds import Kind
 from tipline.store.records import last_runs
 
 _BY = "allowed by "
+_BAD = {"failing", "failed", "held", "drift"}  # states of nodes that somebody has to look at
 
 
 class UpkeepOperations(Base):
     """What an administrator looks at."""
+
+    @operation
+    def health(self) -> dict[str, Any]:
+        """Whether the engine runs, and which of the nodes that the asker sees have a problem.
+
+        Returns:
+            status (ok, degraded, dead) and problems: node, state, message.
+        """
+        if not self.scheduler.alive:
+            message = self.scheduler.error if self.asker.everywhere else ""
+            dead = {"node": "engine", "state": "dead", "message": message or "the engine has stopped"}
+            return {"status": "dead", "problems": [dead]}
+        problems = [
+            {"node": node.name, "state": node.state, "message": node.message}
+            for node in status(self.engine, self.asker)
+            if node.state in _BAD
+        ]
+        return {"status": "degraded" if problems else "ok", "problems": problems}
 
     @operation
     def vitals(self) -> dict[str, Any]:

@@ -80,9 +80,10 @@ def configured(_call: Call) -> None:
 
 def tags(call: Call) -> list[str]:
     """The tags in use."""
-    readers = call.operations.engine.configuration.settings.readers.values()
+    asker, readers = call.operations.asker, call.operations.engine.configuration.settings.readers.values()
+    theirs = [each for each in readers if asker.everywhere or each.team == asker.team]
     found = {tag for user in call.operations.users()["users"] for tag in user["tags"]}
-    found |= {tag for each in _lists(call) for tag in _tags(each)} | {tag for each in readers for tag in each.tags}
+    found |= {tag for each in _lists(call) for tag in _tags(each)} | {tag for each in theirs for tag in each.tags}
     return sorted(found - {ANY, _ANONYMOUS})
 
 

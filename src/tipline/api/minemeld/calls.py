@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from tipline.api.identity import ForbiddenError, Principal, UnknownError
+from tipline.api.identity import Principal
 from tipline.engine.operations import Operations
 from tipline.engine.people import RequestError
-from tipline.engine.signin import SignInRefusedError
-from tipline.engine.visible import NotYoursError
 from tipline.errors import TiplineError
+from tipline.http_problems import headers_of, status_of
 
 _MOST_BYTES = 8 << 20
 _REALM = 'Basic realm="tipline", charset="UTF-8"'
@@ -25,21 +23,13 @@ _REALM = 'Basic realm="tipline", charset="UTF-8"'
 class MissingError(RequestError):
     """There is no such thing."""
 
+    code = "missing"
+
 
 class LargeError(RequestError):
     """The body is too large."""
 
-
-# The first that fits.
-_STATUS: tuple[tuple[type[TiplineError], HTTPStatus], ...] = (
-    (UnknownError, HTTPStatus.UNAUTHORIZED),
-    (SignInRefusedError, HTTPStatus.UNAUTHORIZED),
-    (ForbiddenError, HTTPStatus.FORBIDDEN),
-    (NotYoursError, HTTPStatus.FORBIDDEN),
-    (MissingError, HTTPStatus.NOT_FOUND),
-    (LargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-    (RequestError, HTTPStatus.BAD_REQUEST),
-)
+    code = "too-large"
 
 
 @dataclass(frozen=True)
@@ -98,14 +88,8 @@ def result(value: Any) -> Response:
 
 def error(exc: TiplineError) -> Response:
     """Why not."""
-    status = next((code for kind, code in _STATUS if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-    headers = {"cache-control": "no-store"}
-    wait = getattr(exc, "wait", 0)
-    if wait:
-        status, headers["retry-after"] = HTTPStatus.TOO_MANY_REQUESTS, str(int(wait) + 1)
-    elif status == HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = _REALM
-    return JSONResponse({"error": {"message": exc.what}}, status, headers)
+    headers = {"cache-control": "no-store", **headers_of(exc, _REALM)}
+    return JSONResponse({"error": {"message": exc.what}}, status_of(exc), headers)
 
 
 async def body_of(request: Request) -> bytes:

@@ -8,9 +8,9 @@ from typing import Any
 
 from tipline.engine.operations import Operations
 from tipline.engine.people import RequestError
+from tipline.engine.visible import claims_seen
 from tipline.model.types import TYPES
 from tipline.sources.local import Local
-from tipline.store.schema import claims_table
 
 _SUFFIX = "_indicators"
 _TLP = {"white": "clear", "green": "green", "amber": "amber", "red": "red"}
@@ -154,12 +154,12 @@ def _entry(record: Record, ttl: int | None) -> Record:
 
 
 def rows(operations: Operations, source: str) -> list[Record]:
-    """The local indicators of a source, as MineMeld listed them."""
-    number = operations.engine.graph.ids[source]
+    """The local indicators of a source that the asker sees, as MineMeld listed them."""
+    claims = claims_seen(operations.engine.graph, source, operations.asker)
     with operations.engine.lake.reading() as con:
         found = con.execute(
             "SELECT value, type, tlp, description, confidence, valid_until, refreshed"
-            f" FROM {claims_table(number)} ORDER BY type, value"
+            f" FROM {claims} ORDER BY type, value"
         ).fetchall()
     return [
         {

@@ -63,7 +63,7 @@ def _series(call: Call, nodes: Iterable[str]) -> list[dict[str, Any]]:
     step = timedelta(seconds=_seconds(call, "r", 1800, "Invalid resolution"))
     chosen = list(nodes)
     held = _held(call)
-    found = trend(call.operations.engine, chosen, span, max(step, span / _MOST_POINTS))
+    found = trend(call.operations.engine, call.operations.asker, chosen, span, max(step, span / _MOST_POINTS))
     length = found.held(sum(held[name] or 0 for name in chosen))
     by_metric = {"length": length, "added": found.added, "removed": found.removed, "aged_out": found.expired}
     wanted = call.given("t", "")

@@ -19,17 +19,17 @@ _BAD = {"failing", "failed", "needs credentials"}
 def nodes(call: Call) -> list[dict[str, Any]]:
     """The state of every node."""
     configured = call.operations.engine.graph.configuration.nodes()
-    found = []
-    for node in call.operations.call("status", {})["nodes"]:
+    found, seen = [], {node["name"]: node for node in call.operations.call("status", {})["nodes"]}
+    for name, node in seen.items():
         last = _milliseconds(node["last_run"])
         bad = node["state"] in _BAD
         found.append(
             {
-                "name": node["name"],
+                "name": name,
                 "class": f"tipline.{node['sort']}s.{node['kind']}",
                 "state": _STARTED,
                 "length": node["indicators"],
-                "inputs": list(getattr(configured[node["name"]].settings, "inputs", [])),
+                "inputs": [each for each in getattr(configured[name].settings, "inputs", []) if each in seen],
                 "output": node["sort"] != "output",
                 "statistics": {"added": node["added"], "removed": node["removed"], "aged_out": node["expired"]},
                 "clock": 0,

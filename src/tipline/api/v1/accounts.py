@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
-from tipline.api.v1.asking import Feeds, Managing, Read, cursor, position, tagged, unchanged
+from tipline.api.v1.asking import CHANGED, Body, Cursor, Feeds, Managing, Read, cursor, position, tagged
 from tipline.durations import Duration
 from tipline.engine.account_operations import UserChanges
 from tipline.engine.accounts import RATE
@@ -16,13 +16,10 @@ from tipline.model.roles import Role
 
 router = APIRouter(tags=["accounts"])
 User = Annotated[str, Path(max_length=100)]
-_SAME = {"412": {"description": "Somebody changed it since it was read (If-Match)."}}
 
 
-class NewUser(BaseModel):
+class NewUser(Body):
     """A user to make."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(max_length=100, description="Letters, digits and . _ @ + -", examples=["ada"])
     role: Role = Field(default="viewer", description="What they may do.")
@@ -32,10 +29,8 @@ class NewUser(BaseModel):
     tags: list[str] = Field(default_factory=list, max_length=100, description="Of feed readers: lists they may read.")
 
 
-class NewKey(BaseModel):
+class NewKey(Body):
     """A key to make."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     user: str | None = Field(default=None, max_length=100, description="Whose; the asker's own unless given.")
     label: str = Field(default="", max_length=200, description="What it is for.")
@@ -47,8 +42,7 @@ class NewKey(BaseModel):
 @router.get("/users")
 def users(asked: Managing) -> dict[str, Any]:
     """The users."""
-    found: dict[str, Any] = asked.call("users")
-    return found
+    return asked.call("users")
 
 
 @router.post("/users", status_code=201)
@@ -63,33 +57,30 @@ def user(asked: Managing, name: User) -> Response:
     return tagged(asked.call("user", name=name))
 
 
-@router.patch("/users/{name}", responses=_SAME)  # type: ignore[arg-type]
+@router.patch("/users/{name}", responses=CHANGED)
 def user_change(asked: Managing, name: User, body: UserChanges) -> Response:
     """Change a user; what is left out stays."""
-    unchanged(asked.request, asked.call("user", name=name))
+    asked.unchanged("user", name=name)
     return tagged(asked.call("user_change", name=name, changes=body))
 
 
-@router.delete("/users/{name}", responses=_SAME)  # type: ignore[arg-type]
+@router.delete("/users/{name}", responses=CHANGED)
 def user_remove(asked: Managing, name: User) -> dict[str, Any]:
     """Delete a user with their keys and sessions."""
-    unchanged(asked.request, asked.call("user", name=name))
-    found: dict[str, Any] = asked.call("user_remove", name=name)
-    return found
+    asked.unchanged("user", name=name)
+    return asked.call("user_remove", name=name)
 
 
 @router.get("/teams")
 def teams(asked: Read) -> dict[str, Any]:
     """The teams that the asker may know of, with how many users and nodes each has."""
-    found: dict[str, Any] = asked.call("teams")
-    return found
+    return asked.call("teams")
 
 
 @router.get("/keys")
 def keys(asked: Feeds, user: Annotated[str | None, Query(max_length=100)] = None) -> dict[str, Any]:
     """Keys: the asker's own, or anybody's for an admin."""
-    found: dict[str, Any] = asked.call("keys", user=user)
-    return found
+    return asked.call("keys", user=user)
 
 
 @router.post("/keys", status_code=201)
@@ -98,29 +89,25 @@ def key_add(asked: Feeds, body: NewKey) -> dict[str, Any]:
     mine = asked.principal.scopes
     scopes = list(body.scopes) or (sorted(mine) if asked.principal.how == "key" else [])
     asked.operations.only_scopes(scopes, mine)
-    found: dict[str, Any] = asked.call("key_add", **{**dict(body), "scopes": scopes})
-    return found
+    return asked.call("key_add", **{**dict(body), "scopes": scopes})
 
 
 @router.delete("/keys/{id}")
 def key_remove(asked: Feeds, id: Annotated[str, Path(max_length=16)]) -> dict[str, Any]:  # noqa: A002 - their word
     """Revoke a key at once."""
-    found: dict[str, Any] = asked.call("key_remove", id=id)
-    return found
+    return asked.call("key_remove", id=id)
 
 
 @router.get("/sessions")
 def sessions(asked: Feeds) -> dict[str, Any]:
     """The asker's browser sessions."""
-    found: dict[str, Any] = asked.call("sessions")
-    return found
+    return asked.call("sessions")
 
 
 @router.delete("/sessions")
 def sessions_end(asked: Feeds) -> dict[str, Any]:
     """End all of the asker's browser sessions."""
-    found: dict[str, Any] = asked.call("sessions_end")
-    return found
+    return asked.call("sessions_end")
 
 
 @router.get("/audit")
@@ -129,10 +116,9 @@ def audit(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     actor: Annotated[str | None, Query(max_length=200)] = None,
     action: Annotated[str | None, Query(max_length=60)] = None,
-    cursor_: Annotated[str | None, Query(alias="cursor", max_length=2000)] = None,
+    cursor_: Cursor = None,
 ) -> dict[str, Any]:
     """Who did what, newest first: actor, address, what was before and is after."""
-    place = position(cursor_, 1)
-    before = place[0] if place and isinstance(place[0], int) and abs(place[0]) < 1 << 62 else None
+    (before,) = position(cursor_, int) or [None]
     entries = asked.call("audit", limit=limit, before=before, actor=actor, action=action)["entries"]
     return {"entries": entries, "next": cursor([entries[-1]["id"]]) if len(entries) == limit else None}

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends
-from pydantic import BaseModel
+from fastapi import Depends, Query
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -23,6 +23,8 @@ from tipline.engine.people import RequestError
 from tipline.errors import TiplineError
 
 _REMEMBERED = 10_000
+_MOST_NUMBER = 1 << 53  # as far as JSON's numbers are exact
+Cursor = Annotated[str | None, Query(alias="cursor", max_length=20_000, description="`next` of the page before.")]
 
 
 class Problem(BaseModel):
@@ -38,10 +40,18 @@ class Problem(BaseModel):
     code: str
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
+class Body(BaseModel):
+    """What is sent; unknown members are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Responses = dict[int | str, dict[str, Any]]
+PROBLEMS: Responses = {
     "4XX": {"model": Problem, "description": "It was asked for wrongly, or by somebody who may not."},
     "5XX": {"model": Problem, "description": "The server, or a far side, failed."},
 }
+CHANGED: Responses = {412: {"description": "Somebody changed it since it was read (If-Match)."}}
 
 
 class TooManyError(TiplineError):
@@ -95,9 +105,23 @@ class Asked:
     principal: Principal
     operations: Operations
 
-    def call(self, operation: str, /, **arguments: Any) -> Any:
-        """Run an operation; arguments that are None are left to their defaults."""
-        return self.operations.call(operation, {word: value for word, value in arguments.items() if value is not None})
+    def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
+        """Run an operation that answers with an object; arguments that are None are left to their defaults."""
+        given = {word: value for word, value in arguments.items() if value is not None}
+        found: dict[str, Any] = self.operations.call(operation, given)
+        return found
+
+    def unchanged(self, operation: str, /, **arguments: Any) -> None:
+        """Check that what an operation shows is what the asker saw, if they say what they saw (`If-Match`).
+
+        Raises:
+            ChangedError: it is not.
+        """
+        wanted = self.request.headers.get("if-match", "*")
+        if wanted.strip() == "*":
+            return
+        if _tag_of(self.call(operation, **arguments)) not in {each.strip() for each in wanted.split(",")}:
+            raise ChangedError("somebody changed it since you read it", fix="read it again, and repeat the change")
 
 
 def _needs(scope: str) -> Any:
@@ -122,39 +146,33 @@ def cursor(position: Any) -> str | None:
     return None if position is None else base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
-def position(word: str | None, length: int) -> list[Any] | None:
-    """The position in a word that the asker brought back: a list of so many.
+def position(word: str | None, *kinds: type) -> list[Any] | None:
+    """The position in a word that the asker brought back: a list with a member of each kind.
 
     Raises:
         RequestError: it is none of ours.
     """
     if not word:
         return None
+    found: list[Any] | None
     try:
         found = json.loads(base64.b64decode(word, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
         found = None
-    if not isinstance(found, list) or len(found) != length or not all(isinstance(each, (str, int)) for each in found):
+    if not isinstance(found, list) or [type(each) for each in found] != list(kinds) or any(map(_is_huge, found)):
         raise RequestError("cursor is none of this server", fix="take it from `next` of the page before")
     return found
 
 
-def tag_of(document: Any) -> str:
+def _is_huge(each: Any) -> bool:
+    return isinstance(each, int) and abs(each) >= _MOST_NUMBER
+
+
+def _tag_of(document: Any) -> str:
     """The entity tag of a document."""
     return f'"{hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]}"'
 
 
 def tagged(document: Any, status: int = 200) -> Response:
     """A document with its entity tag."""
-    return JSONResponse(document, status, {"etag": tag_of(document)})
-
-
-def unchanged(request: Request, document: Any) -> None:
-    """Check that what is to be changed is what the asker saw, if they say what they saw (`If-Match`).
-
-    Raises:
-        ChangedError: it is not.
-    """
-    wanted = request.headers.get("if-match")
-    if wanted is not None and wanted.strip() != "*" and tag_of(document) not in {w.strip() for w in wanted.split(",")}:
-        raise ChangedError("somebody changed it since you read it", fix="read it again, and repeat the change")
+    return JSONResponse(document, status, {"etag": _tag_of(document)})

@@ -5,23 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
-from tipline.api.v1.asking import Configuring, cursor, position, tagged, unchanged
+from tipline.api.v1.asking import CHANGED, Body, Configuring, Cursor, cursor, position, tagged
 from tipline.api.v1.nodes import Name
 
 router = APIRouter(tags=["configuration"])
 _MOST = 4 << 20
-_SAME: dict[int | str, dict[str, Any]] = {412: {"description": "Somebody changed it since it was read (If-Match)."}}
 Version = Annotated[int, Path(ge=0, le=1 << 53)]
 Section = Literal["sources", "processors", "outputs"]
-
-
-class Body(BaseModel):
-    """What is sent; unknown members are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Text(Body):
@@ -71,50 +64,42 @@ def configuration(asked: Configuring) -> Response:
 @router.post("/configuration/check")
 def check(asked: Configuring, body: Text) -> dict[str, Any]:
     """Every problem of a text."""
-    found: dict[str, Any] = asked.call("check", text=body.text)
-    return found
+    return asked.call("check", text=body.text)
 
 
-@router.put("/configuration/candidate", responses=_SAME)
+@router.put("/configuration/candidate", responses=CHANGED)
 def save_candidate(asked: Configuring, body: Draft) -> dict[str, Any]:
     """Keep a text in the making."""
-    found: dict[str, Any] = asked.call("save_candidate", **dict(body))
-    return found
+    return asked.call("save_candidate", **dict(body))
 
 
 @router.delete("/configuration/candidate")
 def discard_candidate(asked: Configuring) -> dict[str, Any]:
     """Forget the text in the making."""
-    found: dict[str, Any] = asked.call("discard_candidate")
-    return found
+    return asked.call("discard_candidate")
 
 
 @router.post("/configuration/plan")
 def plan(asked: Configuring, body: Text) -> dict[str, Any]:
     """What a text would add to and remove from every output, with samples."""
-    path = asked.operations.engine.configuration.path
-    found: dict[str, Any] = asked.call("plan", text=body.text, path=str(path))
-    return found
+    return asked.call("plan", text=body.text, path=str(asked.operations.engine.configuration.path))
 
 
-@router.post("/configuration/commit", responses=_SAME)
+@router.post("/configuration/commit", responses=CHANGED)
 def commit(asked: Configuring, body: Commit) -> dict[str, Any]:
     """Put a text to work and write it to the file; nothing restarts."""
-    if "if-match" in asked.request.headers:
-        unchanged(asked.request, asked.call("configuration"))
-    found: dict[str, Any] = asked.call("commit", **dict(body))
-    return found
+    asked.unchanged("configuration")
+    return asked.call("commit", **dict(body))
 
 
 @router.get("/configuration/versions")
 def versions(
     asked: Configuring,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor_: Annotated[str | None, Query(alias="cursor", max_length=2000)] = None,
+    cursor_: Cursor = None,
 ) -> dict[str, Any]:
     """Versions that were put to work, newest first."""
-    place = position(cursor_, 1)
-    before = place[0] if place and isinstance(place[0], int) and abs(place[0]) < 1 << 53 else None
+    (before,) = position(cursor_, int) or [None]
     found = asked.call("history", limit=limit, before=before)["versions"]
     return {"versions": found, "next": cursor([found[-1]["version"]]) if len(found) == limit else None}
 
@@ -124,15 +109,13 @@ def version(asked: Configuring, version: Version, against: Annotated[int | None,
     dict[str, Any]
 ):  # fmt: skip
     """One version, and what it changed."""
-    found: dict[str, Any] = asked.call("version", version=version, against=against)
-    return found
+    return asked.call("version", version=version, against=against)
 
 
 @router.post("/configuration/versions/{version}/revert")
 def revert(asked: Configuring, version: Version, body: Revert) -> dict[str, Any]:
     """Put an earlier version to work again."""
-    found: dict[str, Any] = asked.call("revert", version=version, **dict(body))
-    return found
+    return asked.call("revert", version=version, **dict(body))
 
 
 @router.get("/configuration/nodes/{name}")
@@ -141,16 +124,14 @@ def node_settings(asked: Configuring, name: Name) -> Response:
     return tagged(asked.call("node_settings", name=name))
 
 
-@router.put("/configuration/{section}/{name}", responses=_SAME)
+@router.put("/configuration/{section}/{name}", responses=CHANGED)
 def put_node(asked: Configuring, section: Section, name: Name, body: Node) -> dict[str, Any]:
     """Add or change one node of the asker's team, and put that to work."""
-    if "if-match" in asked.request.headers:
-        unchanged(asked.request, asked.call("node_settings", name=name))
-    found: dict[str, Any] = asked.call("put_node", section=section, name=name, **dict(body))
-    return found
+    asked.unchanged("node_settings", name=name)
+    return asked.call("put_node", section=section, name=name, **dict(body))
 
 
-@router.delete("/configuration/nodes/{name}", responses=_SAME)
+@router.delete("/configuration/nodes/{name}", responses=CHANGED)
 def drop_node(
     asked: Configuring,
     name: Name,
@@ -159,7 +140,5 @@ def drop_node(
     approve: bool = False,
 ) -> dict[str, Any]:
     """Take one node of the asker's team out of the configuration."""
-    if "if-match" in asked.request.headers:
-        unchanged(asked.request, asked.call("node_settings", name=name))
-    found: dict[str, Any] = asked.call("drop_node", name=name, base=base, message=message, approve=approve)
-    return found
+    asked.unchanged("node_settings", name=name)
+    return asked.call("drop_node", name=name, base=base, message=message, approve=approve)

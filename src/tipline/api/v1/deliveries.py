@@ -6,21 +6,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from tipline.api.v1.asking import Configuring, Holds, Read, cursor, position
+from tipline.api.v1.asking import Configuring, Cursor, Holds, Read, cursor, position
 from tipline.api.v1.nodes import Limit, Name
 from tipline.durations import Duration
 from tipline.engine.defender_items import Group
 
 router = APIRouter(prefix="/deliveries", tags=["deliveries"])
 Word = Annotated[str, Query(max_length=200)]
-Place = Annotated[str | None, Query(alias="cursor", max_length=4000)]
 
 
 @router.get("")
 def deliveries(asked: Read) -> dict[str, Any]:
     """Every delivery: state, lag, counts, and refusals by reason."""
-    found: dict[str, Any] = asked.call("deliveries")
-    return found
+    return asked.call("deliveries")
 
 
 @router.get("/{name}/receipts")
@@ -32,21 +30,19 @@ def receipts(
     text: Annotated[str, Query(max_length=200, description="A part of the value.")] = "",
     reason: Annotated[str, Query(max_length=2000, description="The far side's words, in full.")] = "",
     limit: Limit = 100,
-    cursor_: Place = None,
+    cursor_: Cursor = None,
 ) -> dict[str, Any]:
     """What the far side answered for each indicator."""
-    after = position(cursor_, 1)
-    place = str(after[0]) if after else None
+    (after,) = position(cursor_, str) or [None]
     wanted = {"state": state, "types": type_, "text": text, "reason": reason}
-    found = asked.call("receipts", output=name, limit=limit, after=place, **wanted)
+    found = asked.call("receipts", output=name, limit=limit, after=after, **wanted)
     return {"receipts": found["receipts"], "next": cursor([found["next"]] if found["next"] else None)}
 
 
 @router.get("/{name}/far-side")
 def far_side(asked: Read, name: Name) -> dict[str, Any]:
     """What the far side has, by type, end and confidence; and what is published, by source."""
-    found: dict[str, Any] = asked.call("far_side", output=name)
-    return found
+    return asked.call("far_side", output=name)
 
 
 @router.get("/{name}/slots")
@@ -56,11 +52,11 @@ def slots(
     waiting: Annotated[str, Query(max_length=40, description="no-slot, covered, ended, refused or placed.")] = "",
     text: Annotated[str, Query(max_length=200, description="A part of the value.")] = "",
     limit: Limit = 100,
-    cursor_: Place = None,
+    cursor_: Cursor = None,
 ) -> dict[str, Any]:
     """Which published indicators are to be at the far side, and which wait and why; the most confident first."""
-    after = position(cursor_, 2)
-    found: dict[str, Any] = asked.call("slots", output=name, waiting=waiting, text=text, limit=limit, after=after)
+    after = position(cursor_, int, str)
+    found = asked.call("slots", output=name, waiting=waiting, text=text, limit=limit, after=after)
     return {**found, "next": cursor(found["next"])}
 
 
@@ -76,44 +72,37 @@ def defender_items(
     text: Annotated[str, Query(max_length=200, description="A part of the value or the title.")] = "",
     expires: Annotated[Duration | None, Query(description="Expires within this time, such as 7d.")] = None,
     limit: Limit = 100,
-    cursor_: Place = None,
+    cursor_: Cursor = None,
 ) -> dict[str, Any]:
     """A Defender tenant's indicators: ours as accepted, others' as last read."""
     wanted = {"group": group, "whose": whose, "action": action, "severity": severity, "by": by, "text": text}
-    after = position(cursor_, 2)
-    place = [str(part) for part in after] if after else None
-    found: dict[str, Any] = asked.call(
-        "defender_items", output=name, wanted={**wanted, "expires": expires}, limit=limit, after=place
-    )
+    after = position(cursor_, str, str)
+    found = asked.call("defender_items", output=name, wanted={**wanted, "expires": expires}, limit=limit, after=after)
     return {**found, "next": cursor(found["next"])}
 
 
 @router.get("/{name}/preview")
 def preview(asked: Read, name: Name, limit: Annotated[int, Query(ge=1, le=100)] = 3) -> dict[str, Any]:
     """The requests that a delivery would make for the first published indicators; none is made."""
-    found: dict[str, Any] = asked.call("try_delivery", output=name, limit=limit)
-    return found
+    return asked.call("try_delivery", output=name, limit=limit)
 
 
 @router.post("/{name}/check")
 def check(asked: Holds, name: Name) -> dict[str, Any]:
     """Sign in at the far side and see that we may write, without writing anything."""
-    found: dict[str, Any] = asked.call("doctor", output=name)
-    return found
+    return asked.call("doctor", output=name)
 
 
 @router.post("/{name}/retry")
 def retry(asked: Holds, name: Name, reason: Annotated[str | None, Query(max_length=2000)] = None) -> dict[str, Any]:
     """Have the next cycle try again what the far side refused (for one reason)."""
-    found: dict[str, Any] = asked.call("retry", output=name, reason=reason)
-    return found
+    return asked.call("retry", output=name, reason=reason)
 
 
 @router.post("/{name}/reconcile")
 def reconcile(asked: Holds, name: Name, fix: bool = False) -> dict[str, Any]:
     """Compare the far side with what it should hold; with `fix`, set right what differs."""
-    found: dict[str, Any] = asked.call("reconcile", output=name, fix=fix)
-    return found
+    return asked.call("reconcile", output=name, fix=fix)
 
 
 @router.post("/{name}/adopt")
@@ -125,5 +114,4 @@ def adopt(
     retire: bool = False,
 ) -> dict[str, Any]:
     """Match by value what an earlier tool left; with `apply`, make it ours; with `retire`, delete what none lists."""
-    found: dict[str, Any] = asked.call("adopt", output=name, source=source, apply=apply, retire=retire)
-    return found
+    return asked.call("adopt", output=name, source=source, apply=apply, retire=retire)

@@ -5,21 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tipline.api.v1.asking import Indicators, Read, cursor, position
+from tipline.api.v1.asking import Body, Cursor, Indicators, Read, cursor, position
 from tipline.durations import Duration
 from tipline.engine.operations import NewEntry
 from tipline.engine.search import MOST_VALUES, Search
 
 router = APIRouter(prefix="/indicators", tags=["indicators"])
 _VALUE = Field(max_length=8000, description="The indicator, in any spelling.", examples=["hxxp://evil[.]example/a"])
-
-
-class Body(BaseModel):
-    """What is sent; unknown members are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Wanted(Body):
@@ -72,7 +66,7 @@ def find(
     asked: Read,
     text: Annotated[str, Query(max_length=2000, description="A value, a part of one, or a network.")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor_: Annotated[str | None, Query(alias="cursor", max_length=20_000)] = None,
+    cursor_: Cursor = None,
 ) -> dict[str, Any]:
     """Find indicators by text; `POST /indicators/search` has every filter."""
     return search(asked, Wanted(filters=Search(text=text), limit=limit, cursor=cursor_))
@@ -81,23 +75,21 @@ def find(
 @router.post("/search")
 def search(asked: Read, body: Wanted) -> dict[str, Any]:
     """Find indicators, a page at a time, in order of value."""
-    after = position(body.cursor, 2)
-    place = [str(each) for each in after] if after else None
-    found = asked.call("find", wanted=body.filters, limit=body.limit, after=place)
+    after = position(body.cursor, str, str)
+    found = asked.call("find", wanted=body.filters, limit=body.limit, after=after)
     return {"indicators": found["indicators"], "next": cursor(found["next"])}
 
 
 @router.post("/facets")
 def facets(asked: Read, body: Search) -> dict[str, Any]:
     """How many claims fulfil filters, by type, source, TLP and tag."""
-    found: dict[str, Any] = asked.call("facets", wanted=body)
-    return found
+    return asked.call("facets", wanted=body)
 
 
 @router.post("/lookup")
 def lookup(asked: Read, body: Lookup) -> dict[str, Any]:
     """Which outputs publish values, or what covers them: up to 10,000 at once."""
-    return {"results": asked.call("lookup", values=body.values, outputs=body.outputs)}
+    return {"results": asked.operations.call("lookup", dict(body))}
 
 
 @router.get("/why")
@@ -107,33 +99,28 @@ def why(
     type: Annotated[str | None, Query(max_length=40)] = None,  # noqa: A002 - the word that people use
 ) -> dict[str, Any]:
     """Each claim on a value, what each node did with it, which outputs hold it, its history, and receipts."""
-    found: dict[str, Any] = asked.call("why", value=value, type=type)
-    return found
+    return asked.call("why", value=value, type=type)
 
 
 @router.post("")
 def add(asked: Indicators, body: New) -> dict[str, Any]:
     """Add indicators by hand; what was refused comes with its reason."""
-    found: dict[str, Any] = asked.call("add", entries=list(body.entries), source=body.source)
-    return found
+    return asked.call("add", entries=list(body.entries), source=body.source)
 
 
 @router.post("/remove")
 def remove(asked: Indicators, body: Gone) -> dict[str, Any]:
     """Remove what was added by hand."""
-    found: dict[str, Any] = asked.call("remove", values=body.values, source=body.source, everyone=body.everyone)
-    return found
+    return asked.call("remove", values=body.values, source=body.source, everyone=body.everyone)
 
 
 @router.post("/allow")
 def allow(asked: Indicators, body: Allowed) -> dict[str, Any]:
     """Allow a value: it leaves every output of the team at once, and far sides before anything else does."""
-    found: dict[str, Any] = asked.call("allow", **dict(body))
-    return found
+    return asked.call("allow", **dict(body))
 
 
 @router.post("/disallow")
 def disallow(asked: Indicators, body: Disallowed) -> dict[str, Any]:
     """Take back what was allowed by hand."""
-    found: dict[str, Any] = asked.call("disallow", value=body.value)
-    return found
+    return asked.call("disallow", value=body.value)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from tipline.api.v1.asking import Holds, Read, cursor, position, tagged
+from tipline.api.v1.asking import Cursor, Holds, Read, cursor, position, tagged
 from tipline.engine.people import RequestError
 
 router = APIRouter(tags=["nodes"])
@@ -31,10 +31,9 @@ def node(asked: Read, name: Name) -> Response:
 
 
 @router.get("/nodes/{name}/indicators")
-def node_indicators(asked: Read, name: Name, limit: Limit = 100, cursor_: Annotated[
-    str | None, Query(alias="cursor", max_length=2000)] = None) -> dict[str, Any]:  # fmt: skip
+def node_indicators(asked: Read, name: Name, limit: Limit = 100, cursor_: Cursor = None) -> dict[str, Any]:
     """What a node holds, in order of type and value."""
-    start = int((position(cursor_, 1) or [0])[0])
+    (start,) = position(cursor_, int) or [0]
     rows = asked.call("list", node=name, limit=limit + 1, offset=max(start, 0))["rows"]
     return {"indicators": rows[:limit], "next": cursor([start + limit]) if len(rows) > limit else None}
 
@@ -42,29 +41,25 @@ def node_indicators(asked: Read, name: Name, limit: Limit = 100, cursor_: Annota
 @router.get("/nodes/{name}/runs")
 def runs(asked: Read, name: Name, limit: Limit = 20) -> dict[str, Any]:
     """The newest runs of a node, each with its account."""
-    found: dict[str, Any] = asked.call("runs", node=name, limit=limit)
-    return found
+    return asked.call("runs", node=name, limit=limit)
 
 
 @router.post("/nodes/{name}/poll")
 def poll(asked: Holds, name: Name) -> dict[str, Any]:
     """Poll a source now."""
-    found: dict[str, Any] = asked.call("poll", source=name)
-    return found
+    return asked.call("poll", source=name)
 
 
 @router.get("/holds")
 def holds(asked: Read) -> dict[str, Any]:
     """What guards keep back."""
-    found: dict[str, Any] = asked.call("holds")
-    return found
+    return asked.call("holds")
 
 
 @router.post("/holds/{name}/approve")
 def approve(asked: Holds, name: Name) -> dict[str, Any]:
     """Release what a guard keeps back on a node."""
-    found: dict[str, Any] = asked.call("approve", node=name)
-    return found
+    return asked.call("approve", node=name)
 
 
 @router.get("/feeds")
@@ -76,5 +71,4 @@ def feeds(asked: Read) -> dict[str, Any]:
 @router.get("/feeds/overlap")
 def overlap(asked: Read, source: Annotated[list[str] | None, Query(max_length=1000)] = None) -> dict[str, Any]:
     """How much sources have in common, what only one has, and who had it first."""
-    found: dict[str, Any] = asked.call("overlap", sources=source)
-    return found
+    return asked.call("overlap", sources=source)

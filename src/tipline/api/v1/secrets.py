@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tipline.api.v1.asking import Configuring
+from tipline.api.v1.asking import Body, Configuring
 
 router = APIRouter(tags=["configuration"])
 Secret = Annotated[str, Path(max_length=100)]
 
 
-class Value(BaseModel):
+class Value(Body):
     """A secret's value; it is never shown again."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     value: str = Field(max_length=64 * 1024, description="The secret.", repr=False)
     team: str | None = Field(default=None, max_length=200, description="Whose nodes may use it; the asker's team.")
@@ -25,19 +23,16 @@ class Value(BaseModel):
 @router.get("/secrets")
 def secrets(asked: Configuring) -> dict[str, Any]:
     """The secrets' names, teams, and when they were changed; never their values."""
-    found: dict[str, Any] = asked.call("secrets")
-    return found
+    return asked.call("secrets")
 
 
 @router.put("/secrets/{name}")
 def secret_set(asked: Configuring, name: Secret, body: Value) -> dict[str, Any]:
     """Keep a secret; the configuration names it as `${secret:NAME}`."""
-    found: dict[str, Any] = asked.call("secret_set", name=name, **dict(body))
-    return found
+    return asked.call("secret_set", name=name, **dict(body))
 
 
 @router.delete("/secrets/{name}")
 def secret_remove(asked: Configuring, name: Secret) -> dict[str, Any]:
     """Forget a secret."""
-    found: dict[str, Any] = asked.call("secret_remove", name=name)
-    return found
+    return asked.call("secret_remove", name=name)
