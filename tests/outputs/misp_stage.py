@@ -45,9 +45,8 @@ class Misp(Server):
             case ["attributes", "describeTypes"]:
                 return Said(200, {"result": _TYPES})
             case ["events", "restSearch"]:
-                found = [each for each in self.events.values() if each["uuid"] in body["uuid"]]
-                heads = [{**each, "Attribute": []} for each in found]
-                return Said(200, {"response": [{"Event": each} for each in heads]})
+                found = [{"Event": {**each, "Attribute": []}} for each in self.events.values() if _meant(each, body)]
+                return Said(200, {"response": found})
             case ["attributes", "restSearch"]:
                 return Said(200, {"response": {"Attribute": self._attributes(body)}})
             case ["events", "add"]:
@@ -125,6 +124,15 @@ class Misp(Server):
     def _now(self) -> str:
         self.clock += 1
         return str(self.clock)
+
+
+def _meant(event: dict[str, Any], body: dict[str, Any]) -> bool:
+    begin, like, _ = body.get("eventinfo", "%").partition("%")
+    return (
+        event["uuid"] in body.get("uuid", [event["uuid"]])
+        and event["published"] == body.get("published", event["published"])
+        and (event["info"].startswith(begin) if like else event["info"] == begin)
+    )
 
 
 def _tag(given: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from outputs.delivering import Asked, Bench, Said, Server, bench, no_waits, refu
 from outputs.elastic import KEY, Elastic
 from outputs.splunk import TOKEN, Hec, KvStore
 from tipline.engine.reconcile import reconcile
+from tipline.errors import FarSideError
 from tipline.outputs.http import Http, HttpKindSettings
 from tipline.outputs.http_filling import filling
+from tipline.outputs.http_requests import BatchCalls
 from tipline.outputs.http_template import Template, shipped
 
 
@@ -308,6 +310,24 @@ def test_an_answer_of_another_length_is_no_receipt(waited: list[float]) -> None:
         report = lab.deliverer.cycle()
         assert "0 results for 1 items" in report.message
         assert lab.receipts()["bad.com"].holds == "perhaps"
+
+
+def test_a_listing_without_an_end_is_given_up(waited: list[float]) -> None:
+    listing = {"method": "GET", "path": "/v1/iocs", "query": {"from": "{offset}"}, "items": "iocs", "id": "id",
+               "key": "key", "type": "kind", "value": "ioc"}  # fmt: skip
+    with Server() as product, bench(Http, definition={**OWN, "listing": listing}, url=product.url, token="k") as lab:
+        page = Said(200, {"iocs": [{"id": "1", "key": "0" * 32, "kind": "domain", "ioc": "bad.com"}]})
+        product.faults = [lambda _: page] * 5
+        with pytest.raises(FarSideError, match="the same page"):
+            list(lab.deliverer.far.listing(lab.now()) or ())
+        assert [asked.query["from"] for asked in product.log] == ["0", "1"]
+
+
+def test_the_path_is_filled_in_as_a_text_is() -> None:
+    template = Template.model_validate({**OWN, "values": {"space": None}, "send": {"path": "/{space}/a b/{value}"}})
+    calls = BatchCalls(template.send, "https://x.example/", template.names())
+    assert calls.request({"value": "a/b"}, b"{}", "text/plain").url == "https://x.example//a%20b/a%2Fb"
+    assert calls.request({"value": "a"}, b"{}", "text/plain").headers == {"Content-Type": "text/plain"}
 
 
 def test_filling_keeps_structure_and_types() -> None:

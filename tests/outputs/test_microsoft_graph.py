@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from engine.lab import WaitClock, hashes
 from outputs.delivering import Bench, bench
 from tipline.engine.reconcile import reconcile
 from tipline.microsoft.pace import RateLimiter
-from tipline.microsoft.transport import Connection, Patience
+from tipline.microsoft.transport import ApiError, Connection, Patience
 from tipline.outputs import graph_side
+from tipline.outputs.delivery import Parcel
+from tipline.outputs.graph_side import GraphSide
 from tipline.outputs.microsoft_graph import GraphSettings, MicrosoftGraph
 from tipline.sandbox import Sandbox
 
@@ -85,21 +88,21 @@ def test_faults_lose_and_double_nothing(lab: Bench, sandbox: Sandbox, plan: dict
     assert len(list(lab.deliverer.far.listing(lab.now()) or ())) == 250
 
 
-def test_an_item_that_is_refused(lab: Bench) -> None:
-    far, now = lab.deliverer.far, lab.now()
+def test_an_item_that_is_refused(lab: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    far = lab.deliverer.far
     lab.publish(hashes(3))
     pack = far.pack
 
     def broken(row: Any, receipt: Any, moment: Any) -> Any:
         made = pack(row, receipt, moment)
-        return made if row.value != hashes(3)[1] else type(made)(**{**vars(made), "payload": {
-            **made.payload, "threatType": "Nonsense"}})  # type: ignore[union-attr]  # fmt: skip
+        assert isinstance(made, Parcel)
+        bad = row.value == hashes(3)[1]
+        return replace(made, payload={**made.payload, "threatType": "Nonsense"}) if bad else made
 
-    far.pack = broken  # type: ignore[method-assign]
+    monkeypatch.setattr(far, "pack", broken)
     report = lab.deliverer.cycle()
     assert (report.accepted, sum(report.errors.values())) == (2, 1)
     assert "InvalidInput: threatType" in lab.receipts()[hashes(3)[1]].reason
-    assert now is not None
 
 
 def test_refreshed_before_it_lapses(lab: Bench) -> None:
@@ -140,8 +143,10 @@ def test_it_says_that_it_is_retired(lab: Bench) -> None:
 
 
 def test_the_stand_in_keeps_to_the_limits(lab: Bench, sandbox: Sandbox) -> None:
-    api = lab.deliverer.far._api  # type: ignore[attr-defined]
-    with pytest.raises(Exception, match="Between 1 and 100"):
+    far = lab.deliverer.far
+    assert isinstance(far, GraphSide)
+    api = far._api
+    with pytest.raises(ApiError, match="Between 1 and 100"):
         api.call("POST", "/submitTiIndicators", "graph", body={"value": [{}] * 101})
     found = api.call("POST", "/submitTiIndicators", "graph", body={"value": [{"targetProduct": "Azure Sentinel"}]})
     assert found.status == 206

@@ -52,7 +52,8 @@ class Stage:
         return write(self.engine, "out")
 
     def manifest(self) -> dict[str, Any]:
-        return json.loads((self.folder / "manifest.json").read_text())  # type: ignore[no-any-return]
+        found: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text())
+        return found
 
     def event(self, uuid: str = "") -> Any:
         event = MISPEvent()

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from pymisp import PyMISP
 
 from engine.lab import Killed, hashes
-from outputs.delivering import Bench, bench, refuse
+from outputs.delivering import Bench, bench, fine, refuse
 from outputs.misp_stage import KEY, Misp
 from tipline.engine.reconcile import reconcile
-from tipline.outputs.delivery import Row
+from tipline.errors import FarSideError
+from tipline.outputs.delivery import Parcel, Row
 from tipline.outputs.misp_push import MispPush, MispPushSettings
 
 
@@ -78,6 +79,16 @@ def test_tags_that_were_taken_away_go(lab: Bench, misp: Misp) -> None:
     assert {tag["name"] for tag in misp.live()["bad.com"]["Tag"]} == {"b", "tlp:green"}
 
 
+def test_tags_go_although_the_answer_was_lost(lab: Bench, misp: Misp) -> None:
+    lab.publish([{"value": "bad.com", "tags": ["a", "b"]}])
+    lab.deliverer.cycle()
+    lab.publish([{"value": "bad.com", "tags": ["b"]}])
+    misp.faults = [fine, refuse(500, {"name": "no"})]
+    assert lab.deliverer.cycle().state == "failing"
+    lab.restart().cycle()
+    assert {tag["name"] for tag in misp.live()["bad.com"]["Tag"]} == {"b", "tlp:amber"}
+
+
 def test_an_event_for_each_source(misp: Misp) -> None:
     with bench(MispPush, url=misp.url, key=KEY, event="source") as lab:
         lab.publish([{"value": "bad.com", "sources": ["one", "two"]}, {"value": "worse.com", "sources": ["two"]}])
@@ -92,17 +103,47 @@ def test_an_event_for_each_source(misp: Misp) -> None:
         assert reconcile(lab.deliverer).state == "unverifiable"
 
 
-def test_dead_between_sending_and_publishing(lab: Bench, misp: Misp, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("event", ["output", "source"])
+def test_dead_between_sending_and_publishing(misp: Misp, monkeypatch: pytest.MonkeyPatch, event: str) -> None:
     def die() -> None:
         raise Killed
 
+    with bench(MispPush, url=misp.url, key=KEY, event=event) as lab:
+        lab.publish(["bad.com"])
+        monkeypatch.setattr(lab.deliverer.far, "finished", die)
+        with pytest.raises(Killed):
+            lab.deliverer.cycle()
+        assert misp.published == []
+        lab.restart().cycle()
+        assert len(misp.published) == 1
+        lab.restart().cycle()
+        assert len(misp.published) == 1
+
+
+def test_what_a_retry_sent_is_published_although_publishing_failed(
+    lab: Bench, misp: Misp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.publish(["bad.com"])
-    monkeypatch.setattr(lab.deliverer.far, "finished", die)
-    with pytest.raises(Killed):
-        lab.deliverer.cycle()
-    assert misp.published == []
-    lab.restart().cycle()
-    assert len(misp.published) == 1
+    lab.deliverer.cycle()
+    (event,) = misp.events.values()
+    foreign = {**event["Attribute"][0], "uuid": "11111111-1111-4111-8111-111111111111", "value": "worse.com"}
+    event["Attribute"].append(foreign)
+    lab.publish(["bad.com", "worse.com"])
+    assert lab.deliverer.cycle().errors
+    event["Attribute"].remove(foreign)
+    lab.advance(minutes=2)
+    far = lab.deliverer.far
+    publish = far.finished
+
+    def fail() -> int:
+        monkeypatch.setattr(far, "finished", publish)
+        raise FarSideError("not now")
+
+    monkeypatch.setattr(far, "finished", fail)
+    assert lab.deliverer.cycle().state == "failing"
+    assert not event["published"]
+    assert lab.deliverer.cycle().state == "ok"
+    assert event["published"]
 
 
 def test_an_attribute_that_is_not_taken_is_said(lab: Bench, misp: Misp) -> None:
@@ -145,7 +186,9 @@ def test_reconcile_mends(lab: Bench, misp: Misp) -> None:
 
 def test_direction_chooses_the_type(lab: Bench) -> None:
     row = Row(key="0" * 32, type="ipv4", value="8.8.8.8", direction="inbound")
-    assert lab.deliverer.far.pack(row, None, lab.now()).payload["attribute"]["type"] == "ip-src"  # type: ignore[union-attr]
+    parcel = lab.deliverer.far.pack(row, None, lab.now())
+    assert isinstance(parcel, Parcel)
+    assert parcel.payload["attribute"]["type"] == "ip-src"
 
 
 def test_doctor_looks_at_the_rights(lab: Bench, misp: Misp) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -68,6 +69,12 @@ class Carries:
     removal: str
     limits: str
     receipt: str = ""
+
+
+def unsupported(taken: Iterable[str], why: str) -> str:
+    """SQL: the reason that a row of any other type than those taken is dropped for, or NULL."""
+    known = ", ".join(f"'{name}'" for name in sorted(taken))
+    return f"CASE WHEN type NOT IN ({known}) THEN 'unsupported-type: {why} ' || type END"
 
 
 class Output(Kind[OutputSettings]):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tipline.microsoft import explain
 from tipline.microsoft.defender import DELETE_BATCH, IMPORT_BATCH, LIMITS, DefenderClient, odata_quote
 from tipline.microsoft.defender_body import IndicatorBody, Refusal, Severity, body_for, timestamp, type_name
+from tipline.outputs.answers import checked, outcomes
 from tipline.outputs.delivery import Check, FarItem, FarSide, Outcome, Parcel, Refused, Row, sooner
-from tipline.outputs.microsoft_shared import checked, connection, filled, limiter, outcomes, same
+from tipline.outputs.microsoft_shared import connection, filled, limiter, same
 from tipline.store.receipts import Receipt
 
 if TYPE_CHECKING:

@@ -195,12 +195,19 @@ class FarSide(ABC):
             FarSideError: as in `send`.
         """
 
-    def finished(self) -> None:  # noqa: B027 - most far sides have nothing to do then
-        """All that a cycle planned was sent, or there was nothing to send (publish, close a transaction).
+    def finished(self) -> int:
+        """Put into force what a cycle sent, where sending alone does not (publish an event).
+
+        It comes at the end of each cycle that had something to do, and again until one has ended well: a process
+        can die before it, so that it must not count on what it remembers of the cycle.
+
+        Returns:
+            how many things were published.
 
         Raises:
-            FarSideError: the cycle is repeated.
+            FarSideError: it is done again in the next cycle.
         """
+        return 0
 
     def preview(self, parcels: Sequence[Parcel]) -> list[str]:
         """The requests that `send` would make of parcels, for people and without secrets; none is made."""
@@ -227,12 +234,10 @@ class FarSide(ABC):
     def erase(self, items: Sequence[FarItem]) -> list[Outcome]:
         """Delete items for good, whoever made them (only after a person has approved).
 
-        A far side whose `earlier` yields nothing is never asked to.
-
         Raises:
             FarSideError: as in `send`.
         """
-        raise NotImplementedError
+        return [Outcome(ok=False, reason="this kind has no way to delete what it lists")] * len(items)
 
     def differences(self, item: FarItem, receipt: Receipt, parcel: Parcel) -> list[str]:
         """What of an item differs from what we would send (`parcel`) or were told (`receipt`)."""

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from tipline.errors import FarSideError
 from tipline.microsoft.pace import Window
-from tipline.microsoft.results import Budget, Fault, ItemResult, divide, failed
+from tipline.microsoft.results import Fault, ItemResult, failed
 from tipline.microsoft.stix import NAMESPACE
-from tipline.microsoft.transport import Api, ApiError
+from tipline.microsoft.transport import Api
 from tipline.model.keys import key
 from tipline.model.types import TYPES
+from tipline.outputs.answers import checked, outcomes, sent
 from tipline.outputs.delivery import Check, FarItem, FarSide, Outcome, Parcel, Refused, Row, sooner, spread
-from tipline.outputs.microsoft_shared import checked, connection, limiter, outcomes
+from tipline.outputs.microsoft_shared import connection, limiter
 from tipline.store.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 DEFENDER = "Microsoft Defender ATP"
 RETIRED = "Microsoft retired this API in April 2026; microsoft-sentinel and microsoft-defender replace it"
 _LIMITS = {"graph": (Window(150, 60.0),)}
-_SPLITS = 64
 _MOST_DESCRIPTION = 100
 _TLP = ("white", "green", "amber", "amber", "red")
 _THREATS = {
@@ -92,12 +92,7 @@ class GraphSide(FarSide):
 
     def send(self, parcels: Sequence[Parcel]) -> list[Outcome]:
         """By `submitTiIndicators`; a batch that is refused as a whole is halved."""
-        try:
-            return outcomes(self._submit(parcels))
-        except ApiError as error:
-            if error.status not in {400, 413}:
-                raise
-            return outcomes(divide(parcels, error, send=self._submit, judge=_judge, budget=Budget(_SPLITS)))
+        return outcomes(sent(parcels, self._submit))
 
     def withdraw(self, parcels: Sequence[Parcel]) -> list[Outcome]:
         """By `deleteTiIndicatorsByExternalId`."""
@@ -116,6 +111,7 @@ class GraphSide(FarSide):
             path = page.get("@odata.nextLink")
             if not path:
                 return
+        raise FarSideError("Graph's list has no end", where="tiIndicators")
 
     def erase(self, items: Sequence[FarItem]) -> list[Outcome]:
         """By `deleteTiIndicators`."""
@@ -146,22 +142,22 @@ class GraphSide(FarSide):
         self._api.close()
 
     def _submit(self, parcels: Sequence[Parcel]) -> list[ItemResult]:
-        body = {"value": [parcel.payload for parcel in parcels]}
-        found = (self._api.call("POST", "/submitTiIndicators", "graph", body=body).body or {}).get("value")
-        if not isinstance(found, list) or len(found) != len(parcels):
-            raise FarSideError("Graph's answer does not tell what became of each indicator", where="submitTiIndicators")
-        return [_result(each) for each in found]
+        return [_result(each) for each in self._posted("submitTiIndicators", [parcel.payload for parcel in parcels])]
 
     def _delete(self, call: str, names: list[str]) -> list[Outcome]:
-        found = (self._api.call("POST", f"/{call}", "graph", body={"value": names}).body or {}).get("value")
-        if not isinstance(found, list) or len(found) != len(names):
-            raise FarSideError("Graph's answer does not tell what became of each indicator", where=call)
         return [
             Outcome(ok=True)
             if each.get("code") in {200, 204, 404}
             else Outcome(ok=False, reason=str(each.get("message") or each.get("code")), retryable=True, certain=False)
-            for each in found
+            for each in self._posted(call, names)
         ]
+
+    def _posted(self, call: str, values: list[Any]) -> list[Any]:
+        """What became of each of some values, in order."""
+        found = (self._api.call("POST", f"/{call}", "graph", body={"value": values}).body or {}).get("value")
+        if not isinstance(found, list) or len(found) != len(values):
+            raise FarSideError("Graph's answer does not tell what became of each indicator", where=call)
+        return found
 
     def _item(self, entity: dict[str, Any]) -> FarItem:
         try:
@@ -199,7 +195,3 @@ def _result(entity: Any) -> ItemResult:
     except (ValueError, KeyError, TypeError, AttributeError):
         code, reason = "", str(said)
     return failed(reason, Fault.INVALID if code == "InvalidInput" else Fault.UNKNOWN)
-
-
-def _judge(error: FarSideError) -> Fault:
-    return Fault.TRANSIENT if error.retryable else Fault.INVALID

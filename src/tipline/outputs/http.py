@@ -11,11 +11,11 @@ from pydantic import Field, SecretStr, model_validator
 
 from tipline.durations import Duration
 from tipline.kinds import NodeSettings
-from tipline.outputs.base import Carries
+from tipline.outputs.base import Carries, unsupported
 from tipline.outputs.delivery import Delivered, FarSide
 from tipline.outputs.events import SHOWN
 from tipline.outputs.expand import expanded
-from tipline.outputs.http_calls import HttpSettings
+from tipline.outputs.http_settings import CallSettings
 from tipline.outputs.http_side import HttpSide
 from tipline.outputs.http_template import Template, shipped
 from tipline.processors.base import Reach
@@ -23,7 +23,7 @@ from tipline.processors.iptext import to_cidrs
 from tipline.store.schema import VIEW_COLUMNS
 
 
-class HttpKindSettings(HttpSettings):
+class HttpKindSettings(CallSettings):
     """Settings of `http`."""
 
     template: str = Field(default="", description="A shipped template: elasticsearch, splunk-hec or splunk-kvstore.")
@@ -117,8 +117,7 @@ values: {index: threat-intel}
             rows = f"SELECT {VIEW_COLUMNS}, NULL::VARCHAR AS dropped FROM {source}"
         if not template.types:
             return rows
-        known = ", ".join(f"'{name}'" for name in template.types)
-        why = f"CASE WHEN type NOT IN ({known}) THEN 'unsupported-type: the template does not take ' || type END"
+        why = unsupported(template.types, "the template does not take")
         return f"SELECT {VIEW_COLUMNS}, coalesce(dropped, {why}) AS dropped FROM ({rows})"
 
     def identity(self, type_: str, instance: str) -> str:

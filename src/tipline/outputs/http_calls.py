@@ -6,28 +6,21 @@ also be a private one.
 
 from __future__ import annotations
 
-import base64
 import random
-import ssl
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import httpx
-import orjson
 import structlog
-from pydantic import Field, SecretStr, field_validator, model_validator
 
 from tipline import __version__
 from tipline.errors import FarSideError
 from tipline.microsoft.explain import redact
 from tipline.microsoft.pace import Clock, RateLimiter, SystemClock, Window
 from tipline.microsoft.transport import MAX_WORDS, Patience, retry_after
-from tipline.outputs.delivery import DeliveredSettings
-from tipline.outputs.tls import context
-from tipline.sources.fetch_settings import ApiKey, Basic
+from tipline.outputs.http_settings import CallSettings
 from tipline.sources.guardrails import mask_url
 
 log = structlog.get_logger()
@@ -36,70 +29,6 @@ _MAX_ANSWER = 64 << 20
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _jitter = random.SystemRandom()
 make_clock = SystemClock
-
-
-class HttpSettings(DeliveredSettings):
-    """Settings of outputs that call a server over HTTP."""
-
-    url: str = Field(default="", description="The server's address: https:// or http://; it may be a private one.")
-    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Headers to send with each request.")
-    basic: Basic | None = Field(default=None, description="HTTP basic sign-in.")
-    bearer: SecretStr | None = Field(default=None, description="Bearer token; as ${env:NAME} or ${file:PATH}.")
-    api_key: ApiKey | None = Field(default=None, description="API key in a header.")
-    ca_file: Path | None = Field(default=None, description="PEM file of authorities to trust, in place of the public.")
-    client_cert: Path | None = Field(default=None, description="PEM file with a client certificate (and its key).")
-    client_key: Path | None = Field(default=None, description="PEM file with the key, if it stands apart.")
-    verify: bool = Field(default=True, description="Whether the server's certificate is checked.")
-    proxy: str | None = Field(
-        default=None, description="Proxy's URL, or `none`; unset: HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
-    )
-    timeout: float = Field(default=30, gt=0, description="Longest wait for a connection or for more data, in seconds.")
-    retries: int = Field(default=5, ge=0, le=20, description="Tries after the first, where trying again can help.")
-    max_wait: float = Field(
-        default=300, ge=0, description="Longest wait between tries, in seconds; longer ones end the cycle."
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        if not value:
-            return value
-        try:
-            url = httpx.URL(value)
-        except (httpx.InvalidURL, UnicodeError) as error:
-            raise ValueError(f"not an address: {error}") from None
-        if url.scheme not in {"http", "https"} or not url.host:
-            raise ValueError("must start with https:// or http:// and a host")
-        if url.userinfo:
-            raise ValueError("must not hold a user and password; set basic")
-        return value
-
-    @model_validator(mode="after")
-    def _one_sign_in(self) -> Self:
-        if sum(given is not None for given in (self.basic, self.bearer)) > 1:
-            raise ValueError("basic and bearer exclude each other")
-        if self.client_key is not None and self.client_cert is None:
-            raise ValueError("client_key without client_cert")
-        return self
-
-    def signed(self) -> dict[str, str]:
-        """The configured headers, with the sign-in."""
-        found = {name: value.get_secret_value() for name, value in self.headers.items()}
-        if self.basic is not None:
-            pair = f"{self.basic.username}:{self.basic.password.get_secret_value()}"
-            found["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        if self.bearer is not None:
-            found["Authorization"] = f"Bearer {self.bearer.get_secret_value()}"
-        if self.api_key is not None:
-            found[self.api_key.header] = self.api_key.value.get_secret_value()
-        return found
-
-    def secrets(self) -> list[str]:
-        """What must appear in no message."""
-        password = self.basic.password if self.basic else None
-        given: list[SecretStr | None] = [*self.headers.values(), self.bearer, password]
-        given.append(self.api_key.value if self.api_key else None)
-        return [secret.get_secret_value() for secret in given if secret]
 
 
 class HttpError(FarSideError):
@@ -153,7 +82,7 @@ class Caller:
         windows: calls allowed in a time.
     """
 
-    def __init__(self, settings: HttpSettings, stop: threading.Event, windows: tuple[Window, ...] = ()) -> None:
+    def __init__(self, settings: CallSettings, stop: threading.Event, windows: tuple[Window, ...] = ()) -> None:
         self.settings = settings
         self.clock: Clock = make_clock(stop)
         self._limiter = RateLimiter({"": windows}, self.clock, slack=0.0)
@@ -162,7 +91,7 @@ class Caller:
         self._secrets = settings.secrets()
         given = settings.proxy
         self._client = httpx.Client(
-            verify=self._trust(),
+            verify=settings.context(),
             proxy=None if given in {None, "none"} else given,
             trust_env=given is None,
             timeout=settings.timeout,
@@ -249,15 +178,6 @@ class Caller:
             fix="set ca_file to the authority that signs there" if untrusted else "is it up, and reachable from here?",
             retryable=not untrusted,
         )
-
-    def _trust(self) -> ssl.SSLContext:
-        s = self.settings
-        return context(s.ca_file, s.client_cert, s.client_key, verify=s.verify)
-
-
-def dump(value: object) -> bytes:
-    """Compact JSON."""
-    return orjson.dumps(value)
 
 
 def _read(response: httpx.Response, shown: str) -> bytes:

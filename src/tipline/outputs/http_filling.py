@@ -67,26 +67,43 @@ def filling(structure: Any, names: Collection[str]) -> Fill:
     return lambda _: structure
 
 
-def _text(text: str, names: Collection[str]) -> Fill:
-    whole = _PIECE.fullmatch(text)
-    if whole is not None and whole[1] is not None:
-        return expression(whole[1], names)
-    pieces: list[str | Fill] = []
+def pieces(text: str, names: Collection[str]) -> list[str | Fill]:
+    """A text apart at its expressions, so that each can be written out by itself.
+
+    Raises:
+        ValueError: an expression in it is wrong, or a brace is single.
+    """
+    parts: list[str | Fill] = []
     at = 0
     for found in _PIECE.finditer(text):
-        pieces.append(text[at : found.start()])
+        parts.append(text[at : found.start()])
         at = found.end()
         if found[1] is not None:
-            pieces.append(expression(found[1], names))
+            parts.append(expression(found[1], names))
         elif found[0] in {"{{", "}}"}:
-            pieces.append(found[0][0])
+            parts.append(found[0][0])
         else:
             raise ValueError(f"{text!r} has a single {found[0]}; write a brace of your own twice")
-    pieces.append(text[at:])
-    if not any(callable(piece) for piece in pieces):
-        fixed = "".join(str(piece) for piece in pieces)
+    return [part for part in (*parts, text[at:]) if part != ""]
+
+
+def written(value: Any) -> str:
+    """A value within a text."""
+    if isinstance(value, list):
+        return ", ".join(map(written, value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def _text(text: str, names: Collection[str]) -> Fill:
+    parts = pieces(text, names)
+    if len(parts) == 1 and callable(whole := parts[0]):
+        return whole
+    if not any(callable(part) for part in parts):
+        fixed = "".join(map(str, parts))
         return lambda _: fixed
-    return lambda fields: "".join(piece if isinstance(piece, str) else _word(piece(fields)) for piece in pieces)
+    return lambda fields: "".join(part if isinstance(part, str) else written(part(fields)) for part in parts)
 
 
 def _roots(node: Mapping[str, Any]) -> Iterator[str]:
@@ -110,11 +127,3 @@ def _searched(compiled: Any, data: Any) -> Any:
 
 def _nothing(value: Any) -> bool:
     return value is None or value in ({}, [])
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_word, value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)

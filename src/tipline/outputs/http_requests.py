@@ -12,7 +12,7 @@ import orjson
 from tipline.errors import FarSideError
 from tipline.microsoft.results import Fault, ItemResult, failed
 from tipline.outputs.http_calls import Answer, HttpError, Request
-from tipline.outputs.http_filling import Fill, expression, filling
+from tipline.outputs.http_filling import Fill, filling, pieces, written
 from tipline.outputs.http_template import Batch, Call, Listing
 
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
@@ -32,21 +32,24 @@ class Calls:
         self.call = call
         self.accept = frozenset(call.answer.accept)
         self._base = base.rstrip("/")
-        self._path = [(piece, filling(piece, names)) for piece in _pieces(call.path)]
+        self._path = pieces(call.path, names)
         self._query: Fill = filling(call.query, names)
         self._headers: Fill = filling(call.headers, names)
         self._body: Fill | None = None if call.body is None else filling(call.body, names)
 
-    def request(self, fields: Fields, content: bytes | None = None) -> Request:
-        """The request; `content` in place of the template's body."""
+    def request(self, fields: Fields, content: bytes | None = None, kind: str = _JSON) -> Request:
+        """The request; `content` in place of the template's body, and of this kind unless its headers name another."""
         if content is None and self._body is not None:
             content = orjson.dumps(self._body(fields))
-        path = "".join(quote(str(fill(fields)), safe="" if "{" in piece else "/") for piece, fill in self._path)
+        path = "".join(quote(part) if isinstance(part, str) else quote(written(part(fields)), safe="")
+                       for part in self._path)  # fmt: skip
         query = {name: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
                  for name, value in self._query(fields).items()}  # fmt: skip
         url = self._base + path + (f"?{urlencode(query)}" if query else "")
-        kind = {"Content-Type": _JSON} if content is not None else {}
-        return Request(self.call.method, url, content, {**kind, **self._headers(fields)})
+        headers = self._headers(fields)
+        if content is not None and "content-type" not in map(str.lower, headers):
+            headers = {"Content-Type": kind, **headers}
+        return Request(self.call.method, url, content, headers)
 
 
 class BatchCalls(Calls):
@@ -56,11 +59,7 @@ class BatchCalls(Calls):
         super().__init__(call, base, names | {"items"})
         self.batch = call
         self._item: Fill = filling(call.item, names)
-        self._rules = {
-            name: expression(rule)
-            for name, rule in call.answer.model_dump(include={"items", "ok", "id", "reason", "retry"}).items()
-            if rule is not None
-        }
+        self._rules = call.answer.rules()
 
     def item(self, fields: Fields) -> bytes:
         """An indicator as it stands in a request."""
@@ -85,9 +84,7 @@ class BatchCalls(Calls):
         """The request for a group; `fields` are those of its first item."""
         layout = self.batch.layout
         if layout == "ndjson":
-            request = self.request(fields, b"".join(items))
-            headers = {**request.headers, "Content-Type": request_kind(self.batch)}
-            return Request(request.method, request.url, request.content, headers)
+            return self.request(fields, b"".join(items), _NDJSON)
         if layout == "single":
             return self.request(fields, items[0] or None)
         if self.batch.body is None:
@@ -137,19 +134,11 @@ class ListCalls(Calls):
 
     def __init__(self, call: Listing, base: str, names: set[str]) -> None:
         super().__init__(call, base, names | {"cursor", "offset", "page"})
-        self.listing = call
-        rules = call.model_dump(include={"items", "next", "key", "owner", "id", "type", "value", "digest"})
-        self.rules: dict[str, Fill] = {name: expression(rule) for name, rule in rules.items() if rule is not None}
+        self._rules = call.rules()
 
     def read(self, name: str, data: Any) -> Any:
         """A rule applied; None where there is no such rule."""
-        return self.rules[name](data) if name in self.rules else None
-
-
-def request_kind(batch: Batch) -> str:
-    """The media type of lines: the template's, or the usual one."""
-    named = {name.lower(): value for name, value in batch.headers.items()}
-    return named.get("content-type", _NDJSON)
+        return self._rules[name](data) if name in self._rules else None
 
 
 def parsed(answer: Answer, where: str) -> Any:
@@ -167,15 +156,3 @@ def parsed(answer: Answer, where: str) -> Any:
             fix="look for a proxy or portal in between",
             retryable=True,
         ) from None
-
-
-def _pieces(path: str) -> list[str]:
-    """A path apart at its expressions, so that each can be encoded by itself."""
-    pieces: list[str] = []
-    rest = path
-    while rest:
-        before, brace, after = rest.partition("{")
-        inside, end, rest = after.partition("}")
-        pieces += [before] if before else []
-        pieces += ["{" + inside + end] if brace else []
-    return pieces

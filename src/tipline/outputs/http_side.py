@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from tipline.errors import FarSideError
 from tipline.microsoft.pace import Window
-from tipline.microsoft.results import Budget, Fault, ItemResult, divide, failed
+from tipline.microsoft.results import Fault, ItemResult, failed
+from tipline.outputs.answers import checked, outcomes, sent
 from tipline.outputs.delivery import Check, FarItem, FarSide, Outcome, Parcel, Refused, Row, sooner, spread
 from tipline.outputs.events import moment, taken_back, told
 from tipline.outputs.http_calls import Caller, Request
 from tipline.outputs.http_filling import expression
 from tipline.outputs.http_requests import BatchCalls, Calls, ListCalls, parsed
-from tipline.outputs.http_template import Listing, Template
-from tipline.outputs.microsoft_shared import checked, outcomes
+from tipline.outputs.http_template import Call, Listing, Template
 from tipline.sources.guardrails import mask_url
 from tipline.store.receipts import Receipt
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tipline.outputs.http import Http
 
 _NAMES = uuid.UUID("0d0d1f0c-6f7e-5a0e-9d57-3c1f0e6f6d53")
-_SPLITS = 64  # calls that may be spent on one refused batch
 
 
 class HttpSide(FarSide):
@@ -50,10 +49,10 @@ class HttpSide(FarSide):
         }  # fmt: skip
         self._send = BatchCalls(self.template.send, base, names)
         self._remove = BatchCalls(self.template.remove, base, names)
-        self.send_batch, self.withdraw_batch = (_size(calls) for calls in (self._send, self._remove))
+        self.send_batch, self.withdraw_batch = self._send.batch.batch, self._remove.batch.batch
         windows = tuple(Window(limit.calls, limit.seconds) for limit in self.template.limits)
         self.caller = Caller(self.settings, stop, windows)
-        self._prepared = self.template.prepare is None
+        self._prepared = False
         if self.template.listing is not None:
             self.settle = timedelta(seconds=self.template.listing.settle)
 
@@ -91,7 +90,9 @@ class HttpSide(FarSide):
 
     def send(self, parcels: Sequence[Parcel]) -> list[Outcome]:
         """The template's `send`."""
-        self._prepare()
+        if self.template.prepare is not None and not self._prepared:
+            self._asked(self.template.prepare, "it cannot be prepared")
+            self._prepared = True
         return outcomes(self._batches(self._send, parcels))
 
     def withdraw(self, parcels: Sequence[Parcel]) -> list[Outcome]:
@@ -129,11 +130,7 @@ class HttpSide(FarSide):
             return []
 
         def work() -> str:
-            calls = self._calls(call)
-            request = calls.request(self.fixed)
-            answer = self.caller.call(request, accept=calls.accept)
-            if call.answer.ok and not expression(call.answer.ok)(parsed(answer, mask_url(request.url))):
-                raise FarSideError("the answer is not what the template expects", where=mask_url(request.url))
+            self._asked(call, "the answer is not what the template expects")
             return "it answers, and takes the sign-in"
 
         return [checked(self.settings.template or "http", work)]
@@ -150,21 +147,18 @@ class HttpSide(FarSide):
     def _id(self, key: str) -> str:
         return str(uuid.uuid5(_NAMES, f"{self.fixed['owner']}/{key}"))
 
-    def _calls(self, call: Any) -> Calls:
+    def _calls(self, call: Call) -> Calls:
         return Calls(call, self.settings.url, self.template.names())
 
-    def _prepare(self) -> None:
-        """What the product needs before the first batch."""
-        if self._prepared or self.template.prepare is None:
-            return
-        calls = self._calls(self.template.prepare)
+    def _asked(self, call: Call, refusal: str) -> None:
+        """A call that is not about indicators: its answer has to be as the template says."""
+        calls, rules = self._calls(call), call.answer.rules()
         request = calls.request(self.fixed)
+        where = mask_url(request.url)
         answer = self.caller.call(request, accept=calls.accept)
-        rules = calls.call.answer
-        if rules.ok and not expression(rules.ok)(document := parsed(answer, mask_url(request.url))):
-            reason = expression(rules.reason)(document) if rules.reason else None
-            raise FarSideError(f"it cannot be prepared: {reason or answer.status}", where=mask_url(request.url))
-        self._prepared = True
+        if "ok" in rules and not rules["ok"](document := parsed(answer, where)):
+            reason = rules["reason"](document) if "reason" in rules else None
+            raise FarSideError(f"{refusal}: {reason or answer.status}", where=where)
 
     def _requests(self, calls: BatchCalls, parcels: Sequence[Parcel]) -> Iterator[Request]:
         items = [parcel.payload[1] for parcel in parcels]
@@ -196,27 +190,22 @@ class HttpSide(FarSide):
                 return [ItemResult(ok=True)] * len(some)
             return calls.results(answer, len(some), mask_url(request.url))
 
-        try:
-            return post(parcels)
-        except FarSideError as error:
-            if error.status not in {400, 413, 422}:
-                raise
-            return divide(parcels, error, send=post, judge=_fault, budget=Budget(_SPLITS))
+        return sent(parcels, post)
 
     def _pages(self, listing: Listing) -> Iterator[FarItem]:
         calls = ListCalls(listing, self.settings.url, self.template.names())
-        cursor, offset, page = None, 0, 1
+        cursor, offset, page, before = None, 0, 1, None
         while True:
             request = calls.request({**self.fixed, "cursor": cursor, "offset": offset, "page": page})
             document = parsed(self.caller.call(request, accept=calls.accept), mask_url(request.url))
             found = calls.read("items", document) or []
+            if found and found == before:
+                raise FarSideError("the server gives the same page for ever", where=mask_url(request.url))
             yield from (self._item(calls, each) for each in found)
             after = calls.read("next", document)
             if not found or (listing.next is not None and after is None):
                 return
-            if listing.next is not None and after == cursor:
-                raise FarSideError("the server gives the same page for ever", where=mask_url(request.url))
-            cursor, offset, page = after, offset + len(found), page + 1
+            cursor, offset, page, before = after, offset + len(found), page + 1, found
 
     def _item(self, calls: ListCalls, each: Any) -> FarItem:
         owner, key = calls.read("owner", each), calls.read("key", each)
@@ -236,11 +225,3 @@ class HttpSide(FarSide):
         fields = self._fields({"key": item.key, "type": item.type, "value": item.value, "event": "remove",
                                "event_id": str(uuid.uuid4()), "id": item.far_id, "far_id": item.far_id})  # fmt: skip
         return fields, self._remove.item(fields)
-
-
-def _size(calls: BatchCalls) -> int:
-    return calls.batch.batch
-
-
-def _fault(error: FarSideError) -> Fault:
-    return Fault.TRANSIENT if error.retryable else Fault.INVALID

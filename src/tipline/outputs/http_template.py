@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ruamel.yaml import YAML
 
 from tipline.model.types import TYPES
-from tipline.outputs.http_filling import expression, filling
+from tipline.outputs.http_filling import Fill, expression, filling
 
 #: Fields that expressions start from, besides a template's values and words.
 FIELDS = (
@@ -50,6 +50,10 @@ class Answer(_Part):
     reason: str | None = Field(default=None, description="Of a result: why it was refused.")
     retry: str | None = Field(default=None, description="Of a result: whether the same item may be taken later.")
 
+    def rules(self) -> dict[str, Fill]:
+        """The rules that are given, compiled, by name."""
+        return _rules(self, "items", "ok", "id", "reason", "retry")
+
 
 class Call(_Part):
     """One request."""
@@ -88,6 +92,10 @@ class Listing(Call):
     value: str = Field(description="Of an item: its {value}.")
     digest: str | None = Field(default=None, description="Of an item: the {digest} that was sent, to find changes.")
     settle: int = Field(default=60, ge=0, description="Seconds after which the listing shows what was accepted.")
+
+    def rules(self) -> dict[str, Fill]:
+        """The rules that are given, compiled, by name."""
+        return _rules(self, "items", "next", "key", "owner", "id", "type", "value", "digest")
 
 
 class Limit(_Part):
@@ -141,12 +149,13 @@ def _check(call: Call, names: set[str]) -> None:
     filling([call.path, call.query, call.headers, call.body], {*names, *more})
     if isinstance(call, Batch):
         filling(call.item, names)
-    rules = call.answer.model_dump(include={"items", "ok", "id", "reason", "retry"})
+    call.answer.rules()
     if isinstance(call, Listing):
-        rules |= call.model_dump(include={"items", "next", "key", "owner", "id", "type", "value", "digest"})
-    for rule in rules.values():
-        if rule is not None:
-            expression(rule)
+        call.rules()
+
+
+def _rules(model: BaseModel, *names: str) -> dict[str, Fill]:
+    return {name: expression(rule) for name in names if (rule := getattr(model, name)) is not None}
 
 
 @cache

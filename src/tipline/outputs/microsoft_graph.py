@@ -17,7 +17,7 @@ from tipline.errors import ConfigError
 from tipline.kinds import NodeSettings
 from tipline.microsoft.clouds import checked_url
 from tipline.model.types import TYPES
-from tipline.outputs.base import Carries
+from tipline.outputs.base import Carries, unsupported
 from tipline.outputs.delivery import Delivered, FarSide
 from tipline.outputs.expand import expanded
 from tipline.outputs.graph_side import DEFENDER, RETIRED, GraphSide
@@ -110,9 +110,8 @@ credentials:
 
     def shape(self, relation: str, as_of: str) -> str:
         """Single addresses, and a reason for what the product does not take."""
-        taken = _FOR_DEFENDER if self.settings.target_product == DEFENDER else set(_TYPES)
-        known = ", ".join(f"'{name}'" for name in sorted(taken))
-        why = f"CASE WHEN type NOT IN ({known}) THEN 'unsupported-type: tiIndicator has no property for ' || type END"
+        taken = _FOR_DEFENDER if self.settings.target_product == DEFENDER else _TYPES
+        why = unsupported(taken, "tiIndicator has no property for")
         rows = expanded(relation, self.settings.expand)
         return f"SELECT {VIEW_COLUMNS}, coalesce(dropped, {why}) AS dropped FROM ({rows})"
 

@@ -18,7 +18,7 @@ from tipline.kinds import NodeSettings
 from tipline.microsoft.sentinel import check_source_system
 from tipline.microsoft.stix import pattern_for
 from tipline.model.types import TYPES
-from tipline.outputs.base import Carries
+from tipline.outputs.base import Carries, unsupported
 from tipline.outputs.delivery import Delivered, FarSide
 from tipline.outputs.expand import expanded
 from tipline.outputs.microsoft_shared import MicrosoftSettings, fields_of, template
@@ -144,9 +144,8 @@ credentials:
             if cidr
             else expanded(source, self.settings.expand)
         )
-        known = ", ".join(f"'{name}'" for name in _TYPES)
-        unsupported = f"CASE WHEN type NOT IN ({known}) THEN 'unsupported-type: STIX has no pattern for ' || type END"
-        return f"SELECT {VIEW_COLUMNS}, coalesce(dropped, {unsupported}) AS dropped FROM ({rows})"
+        why = unsupported(_TYPES, "STIX has no pattern for")
+        return f"SELECT {VIEW_COLUMNS}, coalesce(dropped, {why}) AS dropped FROM ({rows})"
 
     def identity(self, type_: str, instance: str) -> str:
         """Workspace, source system and instance: with another of them an indicator is another copy."""

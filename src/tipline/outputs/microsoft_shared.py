@@ -1,20 +1,18 @@
-"""What the outputs to Microsoft's services share: sign-in, limits, templates and answers."""
+"""What the outputs to Microsoft's services share: sign-in, limits and templates."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 
 from pydantic import Field
 
-from tipline.errors import ConfigError, FarSideError
 from tipline.microsoft.credentials import Credentials
 from tipline.microsoft.pace import RateLimiter, SystemClock, Window
-from tipline.microsoft.results import Fault, ItemResult
 from tipline.microsoft.transport import Connection
-from tipline.outputs.delivery import Check, DeliveredSettings, Outcome, Row
+from tipline.outputs.delivery import DeliveredSettings, Row
 
 TEMPLATE_FIELDS = ("value", "type", "sources", "confidence", "tags", "description")
 
@@ -85,34 +83,6 @@ def filled(text: str, row: Row, type_word: str) -> str:
         tags=", ".join(row.tags or ()),
         description=row.description or "",
     )
-
-
-def outcomes(results: Sequence[ItemResult]) -> list[Outcome]:
-    """The clients' results in the engine's words."""
-    return [
-        Outcome(
-            ok=result.ok,
-            far_id=result.id,
-            reason=result.reason or "",
-            retryable=result.retryable,
-            certain=result.fault in {None, Fault.INVALID, Fault.QUOTA},
-            retry_after=result.retry_after,
-        )
-        for result in results
-    ]
-
-
-def checked(name: str, work: Callable[[], str]) -> Check:
-    """Run one check; a far side's refusal becomes its message."""
-    try:
-        return Check(name, ok=True, message=work())
-    except (FarSideError, ConfigError) as error:
-        return Check(
-            name,
-            ok=False,
-            message=f"{error.where}: {error.what}" if error.where else error.what,
-            fix=error.fix,
-        )
 
 
 def same(ours: Any, theirs: Any) -> bool:

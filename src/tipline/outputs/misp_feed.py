@@ -14,7 +14,7 @@ from tipline.durations import Duration
 from tipline.kinds import Names, NodeSettings
 from tipline.microsoft.stix import NAMESPACE
 from tipline.outputs.access import AccessSettings
-from tipline.outputs.base import Carries, Output
+from tipline.outputs.base import Carries, Output, unsupported
 from tipline.outputs.misp_words import WORDS
 from tipline.processors.base import Reach
 from tipline.processors.iptext import to_cidrs
@@ -86,8 +86,7 @@ event_tags: ["tlp:clear"]
 
     def shape(self, relation: str, as_of: str) -> str:
         """Ranges as CIDRs, and a reason for types that MISP has no attribute for."""
-        known = ", ".join(f"'{name}'" for name in WORDS)
-        why = f"CASE WHEN type NOT IN ({known}) THEN 'unsupported-type: MISP has no attribute for ' || type END"
+        why = unsupported(WORDS, "MISP has no attribute for")
         return f"SELECT {VIEW_COLUMNS}, {why} AS dropped FROM ({to_cidrs(relation)})"
 
     def folder(self, data: Path) -> Path:

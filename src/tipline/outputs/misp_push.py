@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from tipline.kinds import Names, NodeSettings
-from tipline.model.types import TYPES
-from tipline.outputs.base import Carries
+from tipline.outputs.base import Carries, unsupported
 from tipline.outputs.delivery import Delivered, DeliveredSettings, FarSide
 from tipline.outputs.misp_side import MispSide
+from tipline.outputs.misp_words import WORDS
+from tipline.outputs.tls import TlsSettings
 from tipline.processors.base import Reach
 from tipline.processors.iptext import to_cidrs
 from tipline.store.schema import VIEW_COLUMNS
 
-_TYPES = sorted(name for name, type_ in TYPES.items() if type_.misp)
 _SHARING_GROUP = 4
 
 
-class MispPushSettings(DeliveredSettings):
+class MispPushSettings(DeliveredSettings, TlsSettings):
     """Settings of `misp-push`."""
 
     url: str = Field(default="", pattern=r"^(https?://[^@\s]+)?$", description="The server's address.")
@@ -40,9 +39,6 @@ class MispPushSettings(DeliveredSettings):
     to_ids: bool = Field(default=True, description="Whether attributes are marked for detection.")
     publish: bool = Field(default=True, description="Publish an event once its changes are there.")
     batch: int = Field(default=500, ge=1, le=5000, description="Attributes in one request.")
-    ca_file: Path | None = Field(default=None, description="PEM file of authorities to trust.")
-    client_cert: Path | None = Field(default=None, description="PEM file with a client certificate and its key.")
-    verify: bool = Field(default=True, description="Whether the server's certificate is checked.")
     timeout: float = Field(default=120, gt=0, description="Longest wait for an answer, in seconds.")
 
     @field_validator("tags")
@@ -66,7 +62,7 @@ class MispPush(Delivered):
     Settings: ClassVar[type[NodeSettings]] = MispPushSettings
     settings: MispPushSettings
     reach: ClassVar[Reach] = "interval"
-    types: ClassVar[frozenset[str] | None] = frozenset(_TYPES)
+    types: ClassVar[frozenset[str] | None] = frozenset(WORDS)
     carries: ClassVar[Carries] = Carries(
         types="those with a MISP attribute",
         confidence="in the comment",
@@ -98,8 +94,7 @@ tags: ['tlp:green']
 
     def shape(self, relation: str, as_of: str) -> str:
         """Ranges as CIDRs, and a reason for types that MISP has no attribute for."""
-        known = ", ".join(f"'{name}'" for name in _TYPES)
-        why = f"CASE WHEN type NOT IN ({known}) THEN 'unsupported-type: MISP has no attribute for ' || type END"
+        why = unsupported(WORDS, "MISP has no attribute for")
         return f"SELECT {VIEW_COLUMNS}, {why} AS dropped FROM ({to_cidrs(relation)})"
 
     def identity(self, type_: str, instance: str) -> str:

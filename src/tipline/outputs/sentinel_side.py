@@ -18,8 +18,9 @@ from tipline.microsoft.sentinel import LIMITS, UPLOAD_BATCH, SentinelClient
 from tipline.microsoft.sentinel_arm import ArmClient, Workspace, resource_name, source_of
 from tipline.microsoft.stix import StixIndicator, indicator_object, pattern_for, stix_id
 from tipline.model.types import TYPES
+from tipline.outputs.answers import checked, outcomes
 from tipline.outputs.delivery import Check, FarItem, FarSide, Outcome, Parcel, Refused, Row, sooner
-from tipline.outputs.microsoft_shared import checked, connection, filled, limiter, outcomes, same
+from tipline.outputs.microsoft_shared import connection, filled, limiter, same
 from tipline.outputs.sentinel_items import earlier_items, far_item, moment, revocation
 from tipline.store.receipts import Receipt
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from string import Formatter
 from typing import Any, ClassVar, Literal, Self
 
@@ -15,12 +14,13 @@ from pydantic import Field, field_validator, model_validator
 
 from tipline.durations import Duration
 from tipline.kinds import NodeSettings
+from tipline.outputs.answers import checked
 from tipline.outputs.base import Carries
 from tipline.outputs.delivery import Check, Delivered, DeliveredSettings, FarSide, Outcome, Parcel, Refused, Row, spread
 from tipline.outputs.events import SHOWN, Event, taken_back, told
-from tipline.outputs.microsoft_shared import checked
 from tipline.outputs.syslog_formats import FORMATS, TEXTS, Origin
 from tipline.outputs.syslog_link import Link
+from tipline.outputs.tls import TlsSettings
 from tipline.store.receipts import Receipt
 
 _FACILITIES = (
@@ -34,8 +34,8 @@ _LARGEST_DATAGRAM = 65_000
 _SPARE = ("description", "references", "tags", "threat_types", "sources")
 
 
-class SyslogSettings(DeliveredSettings):
-    """Settings of `syslog`."""
+class SyslogSettings(DeliveredSettings, TlsSettings):
+    """Settings of `syslog`; those of TLS count with `transport: tls`."""
 
     host: str = Field(default="", description="The server's name or address.")
     port: int = Field(default=514, ge=1, le=65535, description="Its port; 6514 is usual for TLS.")
@@ -65,12 +65,6 @@ class SyslogSettings(DeliveredSettings):
         default=None, description="Tell each indicator again so often, since messages can be lost; unset: once."
     )
     timeout: float = Field(default=30, gt=0, description="Longest wait for the server, in seconds.")
-    ca_file: Path | None = Field(
-        default=None, description="tls: PEM file of authorities to trust, not the public ones."
-    )
-    client_cert: Path | None = Field(default=None, description="tls: PEM file with a client certificate (and its key).")
-    client_key: Path | None = Field(default=None, description="tls: PEM file with the key, if it stands apart.")
-    verify: bool = Field(default=True, description="tls: whether the server's certificate is checked.")
 
     @field_validator("facility")
     @classmethod
@@ -94,8 +88,6 @@ class SyslogSettings(DeliveredSettings):
     def _fit(self) -> Self:
         if self.transport == "udp" and self.max_message > _LARGEST_DATAGRAM:
             raise ValueError(f"max_message is at most {_LARGEST_DATAGRAM} over udp")
-        if self.client_key is not None and self.client_cert is None:
-            raise ValueError("client_key without client_cert")
         return self
 
 

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from tipline.errors import FarSideError
 from tipline.microsoft.pace import Clock, SystemClock
-from tipline.outputs.tls import context
 
 if TYPE_CHECKING:
     from tipline.outputs.syslog import SyslogSettings
@@ -112,13 +111,13 @@ class Link:
             # Connected, so that a port where nobody listens is told by the next message.
             link.connect(address)
             return link
+        tls = s.context() if s.transport == "tls" else None
         plain = socket.create_connection((s.host, s.port), timeout=s.timeout)
-        if s.transport == "tcp":
+        if tls is None:
             return plain
         try:
-            tls = context(s.ca_file, s.client_cert, s.client_key, verify=s.verify)
             return tls.wrap_socket(plain, server_hostname=s.host)
-        except BaseException:
+        except (OSError, ValueError):
             plain.close()
             raise
 

@@ -14,7 +14,7 @@ from tipline.kinds import NodeSettings
 from tipline.microsoft.stix import NAMESPACE, pattern_for
 from tipline.model.types import TYPES
 from tipline.outputs.access import AccessSettings
-from tipline.outputs.base import Carries, Output
+from tipline.outputs.base import Carries, Output, unsupported
 from tipline.processors.base import Reach
 from tipline.processors.iptext import to_cidrs
 from tipline.store.schema import OBJECT, VIEW_COLUMNS
@@ -74,12 +74,8 @@ title: Indicators of the CERT
 
     def shape(self, relation: str, as_of: str) -> str:
         """Ranges as CIDRs, and a reason for what STIX has no pattern for."""
-        known = ", ".join(f"'{name}'" for name in _TYPES)
-        unsupported = "'unsupported-type: STIX has no pattern for ' || type"
-        return (
-            f"SELECT {VIEW_COLUMNS}, CASE WHEN type NOT IN ({known}) THEN {unsupported} END AS dropped"
-            f" FROM ({to_cidrs(relation)})"
-        )
+        why = unsupported(_TYPES, "STIX has no pattern for")
+        return f"SELECT {VIEW_COLUMNS}, {why} AS dropped FROM ({to_cidrs(relation)})"
 
     def collection_id(self, instance: str) -> str:
         """The collection's identifier: the same for ever for the same instance and name."""

@@ -12,24 +12,24 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+import orjson
 from pydantic import Field, SecretStr, field_validator
 
-from tipline.errors import FarSideError
 from tipline.kinds import NodeSettings
-from tipline.microsoft.results import Budget, Fault, ItemResult, divide
+from tipline.microsoft.results import ItemResult
+from tipline.outputs.answers import checked, outcomes, sent
 from tipline.outputs.base import Carries
 from tipline.outputs.delivery import Check, Delivered, FarSide, Outcome, Parcel, Refused, Row
 from tipline.outputs.events import SHOWN, taken_back, told
-from tipline.outputs.http_calls import Caller, HttpSettings, Request, dump
-from tipline.outputs.microsoft_shared import checked, outcomes
+from tipline.outputs.http_calls import Caller, Request
+from tipline.outputs.http_settings import CallSettings
 from tipline.store.receipts import Receipt
 
 _SHORTEST = 24  # bytes of a secret, as the specification asks for
-_SPLITS = 64  # calls that may be spent on one refused batch
 _NAMES = uuid.UUID("f5a5bd0e-6d1c-5c9c-8d3a-5d9c1d4b5a11")
 
 
-class WebhookSettings(HttpSettings):
+class WebhookSettings(CallSettings):
     """Settings of `webhook`."""
 
     secret: SecretStr | None = Field(
@@ -108,13 +108,7 @@ class WebhookSide(FarSide):
 
     def send(self, parcels: Sequence[Parcel]) -> list[Outcome]:
         """One request; a batch that is refused for its content is halved until the culprit is found."""
-        try:
-            return outcomes(self._post(parcels))
-        except FarSideError as error:
-            if error.status not in {400, 413, 422}:
-                raise
-            parted = divide(parcels, error, send=self._post, judge=_fault, budget=Budget(_SPLITS))
-            return outcomes(parted)
+        return outcomes(sent(parcels, self._post))
 
     def withdraw(self, parcels: Sequence[Parcel]) -> list[Outcome]:
         """As `send`: a removal is an event too."""
@@ -144,7 +138,7 @@ class WebhookSide(FarSide):
 
     def _request(self, parcels: Sequence[Parcel]) -> Request:
         events: list[dict[str, Any]] = [parcel.payload for parcel in parcels]
-        body = dump({"type": "indicators", **self.head, "events": events})
+        body = orjson.dumps({"type": "indicators", **self.head, "events": events})
         batch = "msg_" + uuid.uuid5(_NAMES, " ".join(event["id"] for event in events)).hex
         stamp = str(int(self.caller.clock.wall()))
         headers = {
@@ -167,7 +161,3 @@ def _key(secret: SecretStr) -> bytes:
         return base64.b64decode(text.removeprefix("whsec_"), validate=True)
     except binascii.Error:
         raise ValueError("what follows whsec_ in secret is not base64") from None
-
-
-def _fault(error: FarSideError) -> Fault:
-    return Fault.TRANSIENT if error.retryable else Fault.INVALID

@@ -24,7 +24,7 @@ from tipline.outputs.render import (
     zeek,
 )
 from tipline.outputs.render.dialect import Dialect, Format, Layout
-from tipline.outputs.render.spec import Context, Spec
+from tipline.outputs.render.spec import UNNAMED, Context, Spec
 
 SPECS: dict[Format, Spec] = {
     "plain": plain.SPEC,
@@ -56,6 +56,6 @@ MEDIA_TYPES: dict[Format, str] = {name: spec.media for name, spec in SPECS.items
 VERSION = 2
 
 
-def layout(dialect: Dialect, context: Context = Context()) -> Layout:  # noqa: B008 - frozen
+def layout(dialect: Dialect, context: Context = UNNAMED) -> Layout:
     """What stands around the records."""
     return SPECS[dialect.format].frame(dialect, context)

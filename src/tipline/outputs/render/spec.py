@@ -35,6 +35,9 @@ class Context:
     changed: datetime = _EPOCH
 
 
+UNNAMED = Context()
+
+
 @dataclass(frozen=True)
 class Part:
     """One query's records.

@@ -12,7 +12,7 @@ import numpy as np
 from tipline.outputs.render.dialect import Dialect, Layout
 from tipline.outputs.render.layouts import SPECS, layout
 from tipline.outputs.render.queries import parts
-from tipline.outputs.render.spec import Context, Part, Rows
+from tipline.outputs.render.spec import UNNAMED, Context, Part, Rows
 
 # Rows a batch: also the most lines that have to be read over to find the start of a page.
 _BATCH = 8192
@@ -82,7 +82,7 @@ def render(
     table: str,
     dialect: Dialect,
     out: BinaryIO,
-    context: Context = Context(),  # noqa: B008 - frozen
+    context: Context = UNNAMED,
 ) -> Rendered:
     """Write the rows of a published table, by type and then value; addresses in numeric order.
 
