@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from web import stage
+from web import far_stage, looks, stage
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,28 @@ def inside(browser: Browser, lab: stage.Lab) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def lab_page(inside: BrowserContext) -> Iterator[Page]:
-    """A page of somebody who is signed in; whatever the browser complains of fails the test."""
-    page = inside.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    yield page
-    page.close()
-    assert not complaints
+    """A page of the administrator; whatever the browser complains of fails the test."""
+    with looks.uncomplaining(inside) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[far_stage.FarLab]:
+    """A running server that delivers to the stand-in."""
+    with far_stage.far_lab(tmp_path_factory.mktemp("far")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser, far: far_stage.FarLab) -> Iterator[BrowserContext]:
+    """A browser's context with that server's administrator signed in."""
+    found = stage.signed_in(browser, far)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page of that administrator; whatever the browser complains of fails the test."""
+    with looks.uncomplaining(context) as found:
+        yield found

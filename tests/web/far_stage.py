@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from hashlib import md5, sha256
 from pathlib import Path
 
-from playwright.sync_api import APIResponse, Browser, BrowserContext, Page
-
 from tipline.api.serving import served
 from tipline.config.check import load
 from tipline.engine.accounts import Accounts
@@ -103,24 +101,3 @@ def _configure(directory: Path, sandbox: Sandbox) -> None:
         "sentinel": sandbox.sentinel_url, "arm": sandbox.arm_url, "workspace": sandbox.workspace_id,
     }  # fmt: skip
     (directory / "tipline.yml").write_text(_CONFIG.format(script=SCRIPT, **names))
-
-
-def signed_in_as(browser: Browser, lab: Lab, name: str, *, role: str, team: str = "default") -> BrowserContext:
-    """A browser's context with somebody signed in who is made for it."""
-    lab.operations.call("user_add", {"name": name, "role": role, "team": team, "password": PASSWORD})
-    context = browser.new_context(reduced_motion="reduce")
-    page = context.new_page()
-    page.goto(lab.ui("/sign-in?next=/ui/automation"))
-    page.fill("[name=name]", name)
-    page.fill("[name=password]", PASSWORD)
-    page.click("form button")
-    page.wait_for_url("**/ui/automation")
-    page.close()
-    return context
-
-
-def send(page: Page, lab: Lab, path: str, form: dict[str, str]) -> APIResponse:
-    """What a page's own form would send, whether the page shows it or not."""
-    token = page.locator("[name=csrf]").first.get_attribute("value") or ""
-    headers = {"x-csrf-token": token, "accept": "application/json"}
-    return page.request.post(lab.ui(path), form={"csrf": token, **form}, headers=headers)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, sync_playwright
 
 from tipline.api.serving import served
 from tipline.config.check import load
@@ -111,9 +111,33 @@ def signed_in(opened: Browser, at: Lab, *, theme: str = "light") -> BrowserConte
     if "first-visit" in page.url:
         begin(page, at)
     else:
-        page.fill("[name=name]", ADMIN)
-        page.fill("[name=password]", PASSWORD)
-        page.click("form button")
+        enter(page, ADMIN)
         page.wait_for_url("**/ui/overview")
     page.close()
     return context
+
+
+def somebody(opened: Browser, at: Lab, name: str, *, role: str, team: str = "default") -> BrowserContext:
+    """A browser's context with somebody signed in who is made for it."""
+    at.operations.call("user_add", {"name": name, "role": role, "team": team, "password": PASSWORD})
+    context = opened.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(at.ui("/sign-in?next=/ui/automation"))
+    enter(page, name)
+    page.wait_for_url("**/ui/automation")
+    page.close()
+    return context
+
+
+def enter(page: Page, name: str, password: str = PASSWORD) -> None:
+    """Fill in the sign-in form that a page shows, and send it."""
+    page.fill("[name=name]", name)
+    page.fill("[name=password]", password)
+    page.click("form button")
+
+
+def send(page: Page, at: Lab, path: str, form: dict[str, str], **headers: str) -> APIResponse:
+    """What a page's own form would send, whether the page shows it or not."""
+    token = page.locator("[name=csrf]").first.get_attribute("value") or ""
+    usual = {"origin": at.url, "accept": "application/json"}
+    return page.request.post(at.ui(path), form={"csrf": token, **form}, headers={**usual, **headers})

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from web import far_stage, stage
+from web import looks, stage
 from web.far_stage import ALLOWED, HOSTILE, FarLab
-from web.test_pages import problems
 
 PAGES = [
     "/administration/users",
@@ -26,58 +24,25 @@ PAGES = [
 OTHER = "quartz-Lantern-58-meadow"
 
 
-@pytest.fixture(scope="module")
-def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarLab]:
-    with far_stage.far_lab(tmp_path_factory.mktemp("far")) as found:
-        for name, team in (("eve", "default"), ("rhea", "red")):
-            made = {"name": name, "role": "viewer", "team": team, "display": stage.SCRIPT, "tags": [HOSTILE]}
-            found.operations.call("user_add", {**made, "password": stage.PASSWORD})
-            found.operations.call("key_add", {"user": name, "label": stage.FORMULA + stage.SCRIPT})
-        yield found
-
-
-@pytest.fixture(scope="module")
-def context(browser: Browser, far: FarLab) -> Iterator[BrowserContext]:
-    found = stage.signed_in(browser, far)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    found = context.new_page()
-    complaints: list[str] = []
-    found.on("pageerror", lambda error: complaints.append(str(error)))
-    yield found
-    found.close()
-    assert not complaints
+@pytest.fixture(scope="module", autouse=True)
+def people(far: FarLab) -> None:
+    """Somebody else of the own team and of another one, with what must never become more than text."""
+    for name, team in (("eve", "default"), ("rhea", "red")):
+        made = {"name": name, "role": "viewer", "team": team, "display": stage.SCRIPT, "tags": [HOSTILE]}
+        far.operations.call("user_add", {**made, "password": stage.PASSWORD})
+        far.operations.call("key_add", {"user": name, "label": stage.FORMULA + stage.SCRIPT})
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/administration/users/eve"])
 def test_a_page_is_accessible_runs_nothing_and_is_also_json(page: Page, far: FarLab, path: str) -> None:
-    answer = page.goto(far.ui(path))
-    assert answer is not None
-    assert answer.status == 200
-    assert page.title() != "owned"
-    assert problems(page) == []
-    assert page.locator("main script").count() == 0
-    assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth + 1")
-    assert page.request.get(far.ui(path), headers={"accept": "application/json"}).json()
+    looks.check_page(page, far, path)
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible_in_the_dark_and_on_a_narrow_screen(
     browser: Browser, far: FarLab, context: BrowserContext, path: str
 ) -> None:
-    state, size = context.storage_state(), {"width": 768, "height": 1000}
-    other = browser.new_context(storage_state=state, color_scheme="dark", reduced_motion="reduce", viewport=size)
-    page = other.new_page()
-    page.goto(far.ui(path))
-    found = problems(page)
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    other.close()
-    assert found == []
-    assert wide <= 1
+    looks.check_narrow_and_dark(browser, far, context, path)
 
 
 def test_a_user_is_added_changed_shut_out_and_deleted(page: Page, far: FarLab) -> None:
@@ -152,17 +117,17 @@ def test_what_a_key_may_do_is_what_was_chosen(page: Page, far: FarLab) -> None:
 
 
 def test_a_hidden_scope_is_refused(browser: Browser, far: FarLab) -> None:
-    context = far_stage.signed_in_as(browser, far, "sly", role="viewer")
+    context = stage.somebody(browser, far, "sly", role="viewer")
     page = context.new_page()
     page.goto(far.ui("/automation"))
-    answer = far_stage.send(page, far, "/automation/keys", {"scopes": "accounts"})
+    answer = stage.send(page, far, "/automation/keys", {"scopes": "accounts"})
     assert answer.status == 400
     assert far.operations.call("keys", {"user": "sly"})["keys"] == []
     context.close()
 
 
 def test_a_viewer_has_their_own_page_and_no_administration(browser: Browser, far: FarLab) -> None:
-    context = far_stage.signed_in_as(browser, far, "vic", role="viewer")
+    context = stage.somebody(browser, far, "vic", role="viewer")
     page = context.new_page()
     page.goto(far.ui("/automation"))
     assert page.get_by_role("link", name="Administration").count() == 0
@@ -173,18 +138,18 @@ def test_a_viewer_has_their_own_page_and_no_administration(browser: Browser, far
         f"/keys/{far.operations.call('keys', {'user': 'eve'})['keys'][0]['id']}/remove",
     ):  # fmt: skip
         form = {"name": "eve", "role": "admin", "team": "default", "password": OTHER}
-        assert (
-            far_stage.send(page, far, f"/administration{path}", form).json()["detail"] == "this needs the role admin"
-        ), path
+        assert stage.send(page, far, f"/administration{path}", form).json()["detail"] == "this needs the role admin", (
+            path
+        )
     theirs = far.operations.call("keys", {"user": "eve"})["keys"][0]["id"]
-    assert far_stage.send(page, far, f"/automation/keys/{theirs}/remove", {}).status == 403
+    assert stage.send(page, far, f"/automation/keys/{theirs}/remove", {}).status == 403
     assert far.operations.call("user", {"name": "eve"})["role"] == "viewer"
     assert far.operations.call("keys", {"user": "eve"})["keys"]
     context.close()
 
 
 def test_ones_password_is_changed_with_the_old_one_alone(browser: Browser, far: FarLab) -> None:
-    context = far_stage.signed_in_as(browser, far, "pat", role="viewer")
+    context = stage.somebody(browser, far, "pat", role="viewer")
     page = context.new_page()
     for current, new, again, words in (
         ("wrong", OTHER, OTHER, "wrong"),
@@ -208,7 +173,7 @@ def test_ones_password_is_changed_with_the_old_one_alone(browser: Browser, far: 
 
 
 def test_an_admin_ends_anothers_sessions(browser: Browser, far: FarLab, page: Page) -> None:
-    context = far_stage.signed_in_as(browser, far, "sam", role="viewer")
+    context = stage.somebody(browser, far, "sam", role="viewer")
     page.goto(far.ui("/administration/sessions"))
     page.get_by_role("link", name="sam").click()
     page.get_by_role("button", name="End all").click()
@@ -239,13 +204,13 @@ def test_hostile_words_in_every_field_are_text(page: Page, far: FarLab) -> None:
     for word in (HOSTILE, "'; DROP TABLE users; --", "x" * 5000, "\x00", "../../etc"):
         for name in ("name", "role", "team", "display", "tags", "password"):
             usual = {"name": "new", "role": "viewer", "team": "default", "password": ""}
-            answer = far_stage.send(page, far, "/administration/users", {**usual, name: word})
+            answer = stage.send(page, far, "/administration/users", {**usual, name: word})
             assert answer.status < 500, (name, word[:20])
             assert "another site" not in answer.text()
             if "new" in {each["name"] for each in far.operations.call("users", {})["users"]}:
                 far.operations.call("user_remove", {"name": "new"})
         for name in ("label", "scopes", "ttl"):
-            answer = far_stage.send(page, far, "/automation/keys", {name: word})
+            answer = stage.send(page, far, "/automation/keys", {name: word})
             assert answer.status < 500, (name, word[:20])
             assert "another site" not in answer.text()
         for path in ("users", "lists"):

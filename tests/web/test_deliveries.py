@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from web import far_stage, stage
+from web import far_stage, looks, stage
 from web.far_stage import FOREIGN, REFUSED, FarLab
-from web.test_pages import problems
 
 PAGES = [
     "/deliveries",
@@ -35,30 +34,6 @@ PAGES = [
 BASE = "/deliveries/defender"
 
 
-@pytest.fixture(scope="module")
-def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarLab]:
-    with far_stage.far_lab(tmp_path_factory.mktemp("far")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def context(browser: Browser, far: FarLab) -> Iterator[BrowserContext]:
-    found = stage.signed_in(browser, far)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    found = context.new_page()
-    complaints: list[str] = []
-    found.on("pageerror", lambda error: complaints.append(str(error)))
-    found.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    yield found
-    found.close()
-    assert not complaints
-
-
 def view(page: Page, far: FarLab, path: str) -> dict[str, Any]:
     answer = page.request.get(far.ui(path), headers={"accept": "application/json"})
     assert answer.status == 200, answer.text()
@@ -67,30 +42,14 @@ def view(page: Page, far: FarLab, path: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible_runs_nothing_and_is_also_json(page: Page, far: FarLab, path: str) -> None:
-    answer = page.goto(far.ui(path))
-    assert answer is not None
-    assert answer.status == 200
-    assert page.title() != "owned"
-    assert problems(page) == []
-    assert "\x1b" not in page.content()
-    assert page.locator("main script").count() == 0
-    assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth + 1")
-    assert view(page, far, path)
+    looks.check_page(page, far, path)
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible_in_the_dark_and_on_a_narrow_screen(
     browser: Browser, far: FarLab, context: BrowserContext, path: str
 ) -> None:
-    state, size = context.storage_state(), {"width": 768, "height": 1000}
-    other = browser.new_context(storage_state=state, color_scheme="dark", reduced_motion="reduce", viewport=size)
-    page = other.new_page()
-    page.goto(far.ui(path))
-    found = problems(page)
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    other.close()
-    assert found == []
-    assert wide <= 1
+    looks.check_narrow_and_dark(browser, far, context, path)
 
 
 def test_the_figures_are_those_of_the_far_side(page: Page, far: FarLab) -> None:
@@ -247,13 +206,13 @@ def test_sentinels_objects_are_counted_by_type_source_confidence_and_end(page: P
 
 
 def test_a_viewer_sees_everything_and_changes_nothing(browser: Browser, far: FarLab) -> None:
-    context = far_stage.signed_in_as(browser, far, "vic", role="viewer")
+    context = stage.somebody(browser, far, "vic", role="viewer")
     page = context.new_page()
     page.goto(far.ui(BASE))
     assert page.locator("main form[method=post]").count() == 0
     before = far.sandbox.defender_indicators()
     for path in ("check", "reconcile", "retry", "adopt"):
-        answer = far_stage.send(page, far, f"{BASE}/{path}", {"fix": "yes", "apply": "yes"})
+        answer = stage.send(page, far, f"{BASE}/{path}", {"fix": "yes", "apply": "yes"})
         assert (answer.status, answer.json()["detail"][:21]) == (
             403,
             "this needs the role a" if path != "adopt" else "this needs the role e",
@@ -264,7 +223,7 @@ def test_a_viewer_sees_everything_and_changes_nothing(browser: Browser, far: Far
 
 
 def test_another_teams_delivery_is_not_there(browser: Browser, far: FarLab, page: Page) -> None:
-    context = far_stage.signed_in_as(browser, far, "rhea", role="editor", team="red")
+    context = stage.somebody(browser, far, "rhea", role="editor", team="red")
     theirs = context.new_page()
     theirs.goto(far.ui("/deliveries"))
     expect(theirs.locator("tbody th a")).to_have_text(["red-defender"])

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from playwright.sync_api import APIResponse, Browser, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tipline.api.serving import served
 from tipline.config.check import load
@@ -22,13 +22,6 @@ from tipline.sandbox import Sandbox
 from tipline.web.pages.indicator import _progress
 from web import stage
 from web.stage import CONTROL, FORMULA, SCRIPT, Lab
-
-
-def send(page: Page, lab: Lab, path: str, *, headers: dict[str, str] | None = None, **form: str) -> APIResponse:
-    """Post a form as a page of ours does."""
-    token = page.locator("[name=csrf]").first.get_attribute("value") or ""
-    ours = {"origin": lab.url, **(headers or {})}
-    return page.request.post(lab.ui(path), headers=ours, form={"csrf": token, **form})
 
 
 def open_add(page: Page, lab: Lab, text: str) -> None:
@@ -130,10 +123,10 @@ def test_a_list_is_looked_up_at_an_address_that_can_be_shared(lab_page: Page, la
     expect(rows.nth(4)).to_contain_text("never-block")
     assert lab_page.title() != "owned"
     many = "\n".join(f"198.18.{n // 250}.{n % 250}" for n in range(3000))
-    answer = send(lab_page, lab, "/indicators/lookup", headers={"accept": "application/json"}, values=many)
+    answer = stage.send(lab_page, lab, "/indicators/lookup", {"values": many})
     assert len(answer.json()["rows"]) == 3000
     over = "\n".join(f"w{n}" for n in range(10_001))
-    assert send(lab_page, lab, "/indicators/lookup", values=over).status == 400
+    assert stage.send(lab_page, lab, "/indicators/lookup", {"values": over}).status == 400
 
 
 def test_a_page_says_why_and_shows_what_is_near(lab_page: Page, lab: Lab) -> None:
@@ -184,7 +177,7 @@ def test_a_value_is_allowed_and_taken_back(lab_page: Page, lab: Lab) -> None:
 
 def test_allowing_needs_a_reason(lab_page: Page, lab: Lab) -> None:
     lab_page.goto(lab.ui("/indicators/detail?value=203.0.114.31"))
-    assert send(lab_page, lab, "/indicators/allow", value="203.0.114.31").status == 400
+    assert stage.send(lab_page, lab, "/indicators/allow", {"value": "203.0.114.31"}).status == 400
     assert lab.operations.call("lookup", {"values": ["203.0.114.31"]})[0]["hits"]
 
 
@@ -235,24 +228,19 @@ def test_an_upload_has_limits_and_needs_the_pages_own_word(lab_page: Page, lab: 
 
     assert sent("wrong", 10) == 403
     assert sent(token, 17 << 20) == 413
-    assert send(lab_page, lab, "/indicators/review", text="").status == 400
+    assert stage.send(lab_page, lab, "/indicators/review", {"text": ""}).status == 400
     broken = {"origin": lab.url, "content-type": "multipart/form-data; boundary=x", "x-csrf-token": token}
     assert lab_page.request.post(address, headers=broken, data=b"nothing").status == 400
 
 
 def test_a_viewer_finds_but_changes_nothing(browser: Browser, lab: Lab, inside: object) -> None:
-    lab.operations.call("user_add", {"name": "eve", "role": "viewer", "team": "default", "password": stage.PASSWORD})
-    context = browser.new_context()
+    context = stage.somebody(browser, lab, "eve", role="viewer")
     page = context.new_page()
     page.goto(lab.ui("/indicators/detail?value=203.0.114.9"))
-    page.fill("[name=name]", "eve")
-    page.fill("[name=password]", stage.PASSWORD)
-    page.click("form button")
-    page.wait_for_url("**/indicators/detail**")
     assert page.get_by_role("button", name="Allow", exact=True).count() == 0
     for path in ("allow", "disallow", "remove", "review", "add"):
         form = {"value": "203.0.114.9", "reason": "x", "source": "mine", "pick": "ipv4 45.9.148.1"}
-        answer = send(page, lab, f"/indicators/{path}", **form)
+        answer = stage.send(page, lab, f"/indicators/{path}", form)
         assert answer.status == 403
         assert "needs the role analyst" in answer.text()
     context.close()
@@ -262,14 +250,9 @@ def test_another_teams_red_indicator_is_nowhere(browser: Browser, lab: Lab, insi
     lab.operations.call(
         "add", {"entries": [{"value": "45.9.150.1", "tlp": "red", "comment": "ours"}], "source": "mine"}
     )
-    lab.operations.call("user_add", {"name": "oz", "role": "analyst", "team": "other", "password": stage.PASSWORD})
-    context = browser.new_context()
+    context = stage.somebody(browser, lab, "oz", role="analyst", team="other")
     page = context.new_page()
     page.goto(lab.ui("/indicators"))
-    page.fill("[name=name]", "oz")
-    page.fill("[name=password]", stage.PASSWORD)
-    page.click("form button")
-    page.wait_for_url("**/ui/indicators")
     asked = [
         "/indicators?text=45.9.150.1",
         "/indicators/export?text=45.9.150.1&form=json",

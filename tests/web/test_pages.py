@@ -8,58 +8,21 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from web import stage
+from web import looks, stage
 from web.pages import PAGES
 from web.stage import Lab
 
-AXE = Path(__file__).parent.parent / "data" / "axe" / "axe.min.js"
-
-
-def problems(page: Page) -> list[str]:
-    """What axe-core finds wrong with a page."""
-    page.evaluate(AXE.read_text())  # not by a script element: the policy forbids that
-    found = page.evaluate(
-        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
-        ".then(r => r.violations.map(v => v.id + ': '"
-        " + v.nodes.map(n => n.target + ' ' + n.failureSummary).join('; ')))"
-    )
-    return list(found)
-
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_accessible_and_runs_nothing_of_a_feed(lab_page: Page, lab: Lab, path: str) -> None:
-    answer = lab_page.goto(lab.ui(path))
-    assert answer is not None
-    assert answer.status == 200
-    assert "tipline" in lab_page.title()
-    assert lab_page.title() != "owned"
-    assert problems(lab_page) == []
-    assert "\x1b" not in lab_page.content()
-    assert not lab_page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth + 1")
+def test_a_page_is_accessible_runs_nothing_and_is_also_json(lab_page: Page, lab: Lab, path: str) -> None:
+    looks.check_page(lab_page, lab, path)
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible_in_the_dark_and_on_a_narrow_screen(
     browser: Browser, lab: Lab, inside: BrowserContext, path: str
 ) -> None:
-    state = inside.storage_state()
-    context = browser.new_context(
-        storage_state=state, color_scheme="dark", reduced_motion="reduce", viewport={"width": 768, "height": 1000}
-    )
-    page = context.new_page()
-    page.goto(lab.ui(path))
-    found = problems(page)
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    context.close()
-    assert found == []
-    assert wide <= 1
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_also_json(lab_page: Page, lab: Lab, path: str) -> None:
-    answer = lab_page.request.get(lab.ui(path), headers={"accept": "application/json"})
-    assert answer.status == 200
-    assert isinstance(answer.json(), dict)
+    looks.check_narrow_and_dark(browser, lab, inside, path)
 
 
 @pytest.mark.parametrize("path", PAGES)

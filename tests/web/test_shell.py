@@ -10,20 +10,13 @@ from web import stage
 from web.stage import Lab
 
 
-def ours(lab: Lab) -> dict[str, str]:
-    """What a browser sends with a form of one of our pages."""
-    return {"origin": lab.url, "sec-fetch-site": "same-origin", "accept": "application/json"}
-
-
 def test_a_wrong_password_is_refused_and_the_right_one_leads_where_one_was_going(
     browser: Browser, lab: Lab, inside: object
 ) -> None:
     context = browser.new_context()
     page = context.new_page()
     page.goto(lab.ui("/feeds?q=plain"))
-    page.fill("[name=name]", stage.ADMIN)
-    page.fill("[name=password]", "wrong")
-    page.click("form button")
+    stage.enter(page, stage.ADMIN, "wrong")
     expect(page.get_by_role("alert").first).to_be_visible()
     page.fill("[name=password]", stage.PASSWORD)
     page.click("form button")
@@ -70,24 +63,19 @@ def test_pages_follow_what_happens(lab_page: Page, lab: Lab) -> None:
 
 
 def test_a_viewer_sees_and_changes_nothing(browser: Browser, lab: Lab, inside: object) -> None:
-    lab.operations.call("user_add", {"name": "vic", "role": "viewer", "team": "default", "password": stage.PASSWORD})
-    context = browser.new_context()
+    context = stage.somebody(browser, lab, "vic", role="viewer")
     page = context.new_page()
     page.goto(lab.ui("/feeds"))
-    page.fill("[name=name]", "vic")
-    page.fill("[name=password]", stage.PASSWORD)
-    page.click("form button")
-    page.wait_for_url("**/ui/feeds")
     assert page.get_by_role("button", name="Poll now: plain").count() == 0
-    token = page.locator("[name=csrf]").first.get_attribute("value") or ""
-    answer = page.request.post(lab.ui("/nodes/plain/poll"), form={"csrf": token}, headers=ours(lab))
+    answer = stage.send(page, lab, "/nodes/plain/poll", {})
     assert (answer.status, answer.json()["what"]) == (403, "this needs the role analyst")
     context.close()
 
 
 def test_a_change_without_the_pages_own_word_is_refused(lab_page: Page, lab: Lab) -> None:
     for form in ({}, {"csrf": "wrong"}):
-        answer = lab_page.request.post(lab.ui("/nodes/plain/poll"), form=form, headers=ours(lab))
+        headers = {"origin": lab.url, "sec-fetch-site": "same-origin", "accept": "application/json"}
+        answer = lab_page.request.post(lab.ui("/nodes/plain/poll"), form=form, headers=headers)
         assert (answer.status, answer.json()["what"]) == (403, "the form is out of date")
     wrong = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
     assert lab_page.request.post(lab.ui("/nodes/plain/poll"), headers=wrong).status == 403
@@ -98,3 +86,61 @@ def test_the_pipeline_is_drawn_and_leads_to_nodes(lab_page: Page, lab: Lab) -> N
     expect(lab_page.locator("svg.canvas .node")).to_have_count(lab_page.locator("#live tbody tr").count())
     lab_page.locator("svg.canvas .node[data-name=merged]").click()
     lab_page.wait_for_url("**/ui/nodes/merged")
+
+
+def test_what_flows_is_drawn_as_wide_out_of_a_processor_as_into_it(lab_page: Page, lab: Lab) -> None:
+    lab_page.goto(lab.ui("/pipeline"))
+
+    def width(source: str, target: str) -> float:
+        line = lab_page.locator(f"svg.canvas .edge[data-source={source}][data-target={target}]")
+        return float(line.get_attribute("stroke-width") or 0)
+
+    assert width("merged", "list") >= width("plain", "merged") > width("dead", "merged")
+
+
+def test_the_drawing_follows_what_happens(lab_page: Page, lab: Lab) -> None:
+    lab_page.goto(lab.ui("/pipeline"))
+    held = lab_page.locator("svg.canvas .node[data-name=mine] .sub")
+    before = held.inner_text()
+    lab.operations.call("add", {"entries": [{"value": "drawn.example.org"}], "source": "mine"})
+    expect(held).not_to_have_text(before, timeout=20_000)
+
+
+def test_a_failing_source_is_told_once(lab_page: Page, lab: Lab) -> None:
+    lab_page.goto(lab.ui("/overview"))
+    told = lab_page.get_by_role("region", name="Needs somebody").locator("tbody tr")
+    expect(told.filter(has_text="127.0.0.1:9")).to_have_count(1)
+
+
+def test_two_browsers_see_what_the_other_does(browser: Browser, lab: Lab, lab_page: Page) -> None:
+    context = stage.somebody(browser, lab, "ana", role="analyst")
+    other = context.new_page()
+    for page in (lab_page, other):
+        page.goto(lab.ui("/nodes/mine"))
+        expect(page.locator(".signal")).to_have_text("Live")
+    stage.send(other, lab, "/indicators/add", {"pick": "domain two.example.org", "source": "mine"})
+    for page in (lab_page, other):
+        expect(page.get_by_text("two.example.org")).to_be_visible(timeout=20_000)
+    other.goto(lab.ui("/activity?actor=ana"))
+    lab_page.goto(lab.ui("/activity?actor=ana"))
+    for page in (lab_page, other):
+        expect(page.locator("#live tbody tr").first).to_contain_text("ana")
+    context.close()
+
+
+def test_a_session_that_ends_says_so_and_leads_back(browser: Browser, lab: Lab, inside: object) -> None:
+    context = stage.somebody(browser, lab, "gil", role="analyst")
+    page = context.new_page()
+    page.goto(lab.ui("/nodes/mine?period=7d"))
+    expect(page.locator(".signal")).to_have_text("Live")
+    lab.operations.call("sessions_end", {"user": "gil"})
+    lab.operations.call("add", {"entries": [{"value": "later.example.org"}], "source": "mine"})
+    expect(page.get_by_text("Your session has ended")).to_be_visible(timeout=30_000)
+    assert page.get_by_text("later.example.org").count() == 0
+    answer = stage.send(page, lab, "/nodes/plain/poll", {})
+    assert (answer.status, answer.json()["what"]) == (401, "you are not signed in")
+    page.get_by_role("link", name="Sign in again").click()
+    stage.enter(page, "gil")
+    page.wait_for_url("**/ui/nodes/mine?period=7d")
+    expect(page.get_by_text("later.example.org")).to_be_visible()
+    context.close()

@@ -18,6 +18,7 @@ from tipline.api.serving import stay as wait_for_signal
 from tipline.config.check import check
 from tipline.demo.feeds import FeedServer, packaged
 from tipline.demo.tell import Teller
+from tipline.engine.accounts import first_token
 from tipline.engine.core import Engine
 from tipline.engine.deliveries import Deliveries
 from tipline.engine.paths import listing, why
@@ -49,30 +50,31 @@ class Stage:
         return self.scheduler.deliveries
 
 
-def play(teller: Teller, directory: Path | None = None, *, stay: bool = False) -> dict[str, Any]:
+def play(teller: Teller, *, stay: bool = False) -> dict[str, Any]:
     """Play the lab once; returns its figures.
 
     Args:
         teller: who says what happens.
-        directory: where to keep the lab's data; a temporary directory unless given.
         stay: leave the lab running afterwards, until interrupted.
     """
-    with staged(directory) as stage:
+    with staged() as stage:
         act(stage, teller)
         with served(stage.engine, [("127.0.0.1", 0)]) as (urls, scheduler):
-            _show_lists(stage, teller, urls[0])
+            _count_lists(stage, teller, urls[0])
             if stay:
-                teller.say("the lab goes on running; Ctrl-C ends it")
+                _stays(stage, teller, urls[0])
                 wait_for_signal(scheduler)
+            else:
+                teller.say("the lab ends here, and its folder goes with it: tipline demo --serve leaves it running,")
+                teller.say("with these lists and the pages; tipline init begins a configuration of your own")
         return stage.result
 
 
 @contextmanager
-def staged(directory: Path | None = None) -> Iterator[Stage]:
-    """Start the stand-in, the feeds and the engine on the lab's configuration."""
+def staged() -> Iterator[Stage]:
+    """Start the stand-in, the feeds and the engine on the lab's configuration, in a temporary folder."""
     with ExitStack() as stack:
-        place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tipline-lab-")))
-        place.mkdir(parents=True, exist_ok=True)
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tipline-lab-")))
         sandbox = stack.enter_context(Sandbox(place / "microsoft", rate_limits=False))
         feeds = stack.enter_context(FeedServer())
         stack.enter_context(_environment(_names(sandbox, feeds, place)))
@@ -98,7 +100,7 @@ def _introduce(stage: Stage, teller: Teller) -> None:
     teller.step("The lab is set up")
     teller.say(f"stand-in for Microsoft's APIs (sign-in, Defender, Sentinel): {stage.sandbox.url}")
     teller.say(f"feeds: {stage.feeds.url}/covid19.csv, /cert-pa.txt, /cybersaiyan, /wl-ipv4.txt")
-    teller.say(f"configuration, to read and copy: {stage.directory / 'lab.yml'}")
+    teller.say(f"configuration, to read and copy: {files('tipline.demo').joinpath('lab.yml')}")
 
 
 def _first_round(stage: Stage, teller: Teller) -> None:
@@ -226,13 +228,23 @@ def _finish(stage: Stage, teller: Teller) -> None:
     teller.why(why(engine, _HAND_ADDED))
 
 
-def _show_lists(stage: Stage, teller: Teller, url: str) -> None:
-    teller.step("Where the lists are")
+def _count_lists(stage: Stage, teller: Teller, url: str) -> None:
+    teller.step("The lists, as firewalls read them")
     stage.result["feeds"] = {}
     for name in ("feed-hc", "feed-mc", "feed-lc"):
         lines = httpx.get(f"{url}/feeds/{name}", trust_env=False).raise_for_status().text.splitlines()
         stage.result["feeds"][name] = len(lines)
-        teller.say(f"{url}/feeds/{name}  {len(lines)} indicators")
+        teller.say(f"/feeds/{name}  {len(lines)} indicators")
+
+
+def _stays(stage: Stage, teller: Teller, url: str) -> None:
+    """Say where everything is, and how to get in."""
+    teller.step("The lab goes on running; Ctrl-C ends it, and its folder goes with it")
+    for name in stage.result["feeds"]:
+        teller.say(f"list: {url}/feeds/{name}")
+    teller.say(f"pages: {url}/ui/first-visit?token={first_token(stage.engine)}")
+    teller.say("(this address works once: choose any name and a password there, and you are the lab's administrator)")
+    teller.say(f"folder: {stage.directory}")
 
 
 def _serve(stage: Stage, body: bytes) -> Round:

@@ -30,7 +30,7 @@ class Teller:
 
     def say(self, text: str) -> None:
         """One line."""
-        self._console.print(f"   {text}", markup=False)
+        self._console.print(f"   {text}", markup=False, soft_wrap=True)
 
     def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
         """A table."""

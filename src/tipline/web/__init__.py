@@ -19,20 +19,22 @@ Every page answers `?format=json` and `Accept: application/json` with its view. 
 an address can be shared; `page.url(name=value)` is this page's address with some of them changed.
 
 A page that changes something is a POST with `page: Analyst` (or above) and `form: Form`; the cross-site check is done
-before it runs. It ends with `page.done("What happened.", "/deliveries")`, or raises a `TiplineError`, which is shown.
+before it runs. It ends with `page.done("What happened.", "/deliveries")`, or raises a `TiplineError`, which is shown;
+`web.page.tried` gives what a form is to say instead.
 
 A template extends `shell/base.html` and fills the block `main`. What stands inside `<div id="live"
-data-live="node deliveries">` is fetched again when an event names one of these topics. Macros, all in
-`shell/macros.html`: `badge`, `number`, `moment`, `table_head`, `pager`, `chart`, `bar`, `empty`, `post_button`,
-`field`, `search`, `tlp`. Tables in memory are sorted and cut by `web.tables.Table`; forms come from a kind's settings
-by `web.forms.fields`.
+data-live="node deliveries">` is fetched again when an event names one of these topics (`web.events` lists them).
+Macros, all in `shell/macros.html`: `badge`, `number`, `moment`, `listing` (a `web.tables.Table`, sorted and cut by the
+address, in a panel), `chart` (of `web.charts`), `segments` (of `web.spans`), `bar`, `account`, `empty`, `post_button`,
+`search`, `choice`, `tag`, `tlp`. Lists that are too long for memory carry the place of their next page in the address
+(`web.places`). What a node is set to, without its secrets, comes from `web.settings`.
 
 The Content-Security-Policy forbids inline scripts and styles: no `style=`, no `on...=`, no `<script>` with a body.
 Data for scripts goes into `data-` attributes by `|tojson` inside single quotes. Own scripts are modules in
 `static/`, named in the block `scripts`. Values from feeds are only ever text: autoescape is on, and `|safe` is not
 used.
 
-Tests: `tests/web/` starts a real server and a real browser (`lab_page`); every page is listed in
-`tests/web/pages.py`, and is then checked for accessibility (light and dark), hostile values, policy violations and
-its JSON.
+Tests: `tests/web/` starts a real server and a real browser (`lab_page`; `page` with the stand-in for Microsoft's APIs
+behind it); every page is listed in `tests/web/pages.py` or its module's `PAGES`, and is then checked by `looks.py` for
+accessibility (light and dark), hostile values, policy violations and its JSON.
 """

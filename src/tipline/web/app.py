@@ -14,21 +14,13 @@ from starlette.requests import Request
 
 from tipline.engine.operations import Operations
 from tipline.errors import TiplineError
+from tipline.http_problems import MEDIA, document, status_of
 from tipline.web import events
-from tipline.web.page import ForbiddenError, Page, SignInNeededError, TooLargeError, wants_json
+from tipline.web.page import Page, SignInNeededError, wants_json
 from tipline.web.session import Door
 from tipline.web.site import PREFIX, Headers, Site, include, static_files
 
 log = structlog.get_logger()
-_STATUS = {
-    "request": HTTPStatus.BAD_REQUEST,
-    "config": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "far-side": HTTPStatus.BAD_GATEWAY,
-    "sign-in": HTTPStatus.BAD_GATEWAY,
-    "fetch": HTTPStatus.BAD_GATEWAY,
-    "store": HTTPStatus.SERVICE_UNAVAILABLE,
-    "forbidden": HTTPStatus.FORBIDDEN,
-}
 
 
 def create_web(operations: Operations, door: Door) -> FastAPI:
@@ -41,6 +33,7 @@ def create_web(operations: Operations, door: Door) -> FastAPI:
     app = FastAPI(title="tipline pages", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.site = Site(operations, door)
     app.state.site.nav = include(app)
+    app.state.hub = events.Hub(operations)
     app.include_router(events.router)
     app.mount("/static", static_files())
     app.add_exception_handler(SignInNeededError, _sign_in)
@@ -66,12 +59,7 @@ def _sign_in(request: Request, _exc: Exception) -> Response:
 def _refused(request: Request, exc: Exception) -> Response:
     if not isinstance(exc, TiplineError):
         return _unexpected(request, exc)
-    status = _STATUS.get(exc.code, HTTPStatus.INTERNAL_SERVER_ERROR)
-    if isinstance(exc, ForbiddenError):
-        status = HTTPStatus.FORBIDDEN
-    if isinstance(exc, TooLargeError):
-        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    return _message(request, status, exc.what, where=exc.where, fix=exc.fix, code=exc.code)
+    return _message(request, status_of(exc), exc.what, where=exc.where, fix=exc.fix, code=exc.code)
 
 
 def _http_error(request: Request, exc: Exception) -> Response:
@@ -96,10 +84,9 @@ def _message(
     request: Request, status: HTTPStatus, what: str, *, where: str = "", fix: str = "", code: str = "request"
 ) -> Response:
     """A problem document (RFC 9457), or the same as a page."""
-    problem = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": what}
-    problem |= {"what": what, "where": where, "fix": fix, "code": code}
+    problem = document(status, what, where=where, fix=fix, code=code)
     if wants_json(request):
-        return JSONResponse(problem, int(status), media_type="application/problem+json")
+        return JSONResponse(problem, int(status), media_type=MEDIA)
     site: Site = request.app.state.site
     try:
         person = site.door.person(request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,56 +26,85 @@ from tipline.web.page import Viewer
 router = APIRouter()
 _LOOK = 1.0  # seconds between looks
 _BEAT = 15  # looks between signs of life, so that proxies keep the connection
+_UNREAD = 100  # events that are kept for who does not read
 State = dict[str, Any]
+Queue = asyncio.Queue[set[str] | None]
 
 
 @router.get("/events")
 async def events(page: Viewer) -> Response:
     """The stream; it ends when the server stops or the session does."""
     request = page.request
-    hub = _hub(request)
+    hub: Hub = request.app.state.hub
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     stream = _stream(hub, request, {name for name in page.engine.configuration.nodes() if not page.sees(name)})
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
 class Hub:
-    """Looks at the engine while somebody listens, and tells all who do what changed."""
+    """Looks at the engine while somebody listens, and tells all who do what changed.
+
+    A thread looks, since the listeners may be of several servers (HTTP and HTTPS), each with its own loop.
+    """
 
     def __init__(self, operations: Operations) -> None:
         self.operations = operations
-        self.closing = False
-        self._listeners: set[asyncio.Queue[set[str] | None]] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._listeners: dict[Queue, asyncio.AbstractEventLoop] = {}
+        self._looker: threading.Thread | None = None
 
-    def join(self) -> asyncio.Queue[set[str] | None]:
+    def join(self) -> Queue:
         """A queue of changed topics; None ends it."""
-        queue: asyncio.Queue[set[str] | None] = asyncio.Queue(maxsize=100)
-        self._listeners.add(queue)
-        if self._task is None or self._task.done():
-            self._task = asyncio.ensure_future(self._look())
+        queue: Queue = asyncio.Queue()
+        with self._lock:
+            if self._closed.is_set():
+                queue.put_nowait(None)
+                return queue
+            self._listeners[queue] = asyncio.get_running_loop()
+            if self._looker is None:
+                self._looker = threading.Thread(target=self._look, name="events", daemon=True)
+                self._looker.start()
         return queue
 
-    def leave(self, queue: asyncio.Queue[set[str] | None]) -> None:
+    def leave(self, queue: Queue) -> None:
         """Stop listening."""
-        self._listeners.discard(queue)
+        with self._lock:
+            self._listeners.pop(queue, None)
 
-    async def _look(self) -> None:
-        before = await to_thread.run_sync(observe, self.operations)
-        looks = 0
-        while self._listeners and not self.closing:
-            await asyncio.sleep(_LOOK)
-            now = await to_thread.run_sync(observe, self.operations)
-            topics, before, looks = difference(before, now), now, looks + 1
-            if topics or looks % _BEAT == 0:
-                self._tell(topics)
-        self._tell(None)
+    def close(self) -> None:
+        """End every stream, for a server that stops waits until all is answered."""
+        with self._lock:
+            self._closed.set()
+            looker = self._looker
+        if looker is not None:
+            looker.join()
+
+    def _look(self) -> None:
+        try:
+            before, looks = observe(self.operations), 0
+            while not self._closed.wait(_LOOK):
+                if not self._listeners:
+                    continue
+                now = observe(self.operations)
+                topics, before, looks = difference(before, now), now, looks + 1
+                if topics or looks % _BEAT == 0:
+                    with self._lock:
+                        self._tell(topics)
+        finally:
+            with self._lock:
+                self._looker = None
+                self._tell(None)
 
     def _tell(self, topics: set[str] | None) -> None:
-        for queue in self._listeners:
-            # Who does not read misses nothing: the next change makes the page fetch everything again.
-            if not queue.full():
-                queue.put_nowait(topics)
+        for queue, loop in self._listeners.items():
+            loop.call_soon_threadsafe(_put, queue, topics)
+
+
+def _put(queue: Queue, topics: set[str] | None) -> None:
+    # Who does not read misses nothing: the next change makes the page fetch everything again.
+    if topics is None or queue.qsize() < _UNREAD:
+        queue.put_nowait(topics)
 
 
 def observe(operations: Operations) -> State:
@@ -101,14 +131,6 @@ def difference(before: State, now: State) -> set[str]:
     """The topics that changed."""
     topics = {name for name in {*before, *now} if before.get(name) != now.get(name)}
     return topics | ({"node"} if any(name.startswith("node:") for name in topics) else set())
-
-
-def _hub(request: Request) -> Hub:
-    state = request.app.state
-    if not hasattr(state, "hub"):
-        state.hub = Hub(state.site.operations)
-    hub: Hub = state.hub
-    return hub
 
 
 async def _stream(hub: Hub, request: Request, hidden: set[str]) -> AsyncIterator[str]:

@@ -17,6 +17,8 @@ from starlette.responses import HTMLResponse
 from tipline.engine.core import Engine
 from tipline.engine.operations import Operations, plain
 from tipline.engine.people import RequestError
+from tipline.errors import TiplineError
+from tipline.http_problems import status_of
 from tipline.kinds import Kind
 from tipline.web.session import Person, Role
 from tipline.web.site import PREFIX, Site
@@ -34,9 +36,13 @@ class SignInNeededError(Exception):
 class ForbiddenError(RequestError):
     """Whoever asks may not do this."""
 
+    code = "forbidden"
+
 
 class TooLargeError(RequestError):
     """More was sent than is taken."""
+
+    code = "too-large"
 
 
 class Fields:
@@ -204,6 +210,14 @@ class Page:
             for each in self.site.nav
             if person.may(each.role)
         ]  # fmt: skip
+
+
+def tried(action: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
+    """What an action gave; and, if it was refused, what a form's page is to say (error, fix, status)."""
+    try:
+        return action(), {}
+    except TiplineError as exc:
+        return None, {"error": exc.what, "fix": exc.fix, "status": int(status_of(exc))}
 
 
 def wants_json(request: Request) -> bool:

@@ -9,6 +9,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from tipline.errors import TiplineError
+from tipline.http_problems import status_of
+from tipline.model.strength import LEAST_LENGTH
 from tipline.web.page import Anybody, Form, Page, Viewer, next_path
 from tipline.web.site import PREFIX
 
@@ -45,7 +47,7 @@ def signed_in(page: Anybody, form: Form) -> Response:
     try:
         page.site.door.enter(page.request, answer, name=form["name"], password=form["password"])
     except TiplineError as exc:
-        return _sign_in_form(page, next=form["next"], name=form["name"], error=str(exc), status=_status(exc))
+        return _sign_in_form(page, next=form["next"], name=form["name"], error=str(exc), status=status_of(exc))
     return answer
 
 
@@ -69,16 +71,14 @@ def first_visit(page: Anybody, token: str = "") -> Response:
 def begun(page: Anybody, form: Form) -> Response:
     """Make the first administrator, and sign them in."""
     answer = _go("/overview")
-    error = "the two passwords differ" if form["password"] != form["again"] else ""
-    status = HTTPStatus.BAD_REQUEST
-    if not error:
-        try:
-            page.site.door.begin(
-                page.request, answer, token=form["token"], name=form["name"], password=form["password"]
-            )
-        except TiplineError as exc:
-            error, status = str(exc), _status(exc)
-    return _first_visit_form(page, form["token"], form["name"], error, status) if error else answer
+    token, name, password = form["token"], form["name"], form["password"]
+    if password != form["again"]:
+        return _first_visit_form(page, token, name, "the two passwords differ", HTTPStatus.BAD_REQUEST)
+    try:
+        page.site.door.begin(page.request, answer, token=token, name=name, password=password)
+    except TiplineError as exc:
+        return _first_visit_form(page, token, name, str(exc), status_of(exc))
+    return answer
 
 
 def _go(path: str) -> RedirectResponse:
@@ -92,9 +92,5 @@ def _sign_in_form(page: Page, *, next: str, name: str = "", error: str = "", sta
 
 
 def _first_visit_form(page: Page, token: str = "", name: str = "", error: str = "", status: int = 200) -> Response:
-    view = {"token": token, "name": name, "error": error}
+    view = {"token": token, "name": name, "error": error, "least": LEAST_LENGTH}
     return page.show("account/first_visit.html", view, title="First visit", status=status)
-
-
-def _status(exc: TiplineError) -> HTTPStatus:
-    return HTTPStatus.UNAUTHORIZED if exc.code in {"request", "sign-in"} else HTTPStatus.SERVICE_UNAVAILABLE

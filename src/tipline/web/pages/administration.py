@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter
 from fastapi.responses import RedirectResponse, Response
 
-from tipline.errors import TiplineError
 from tipline.model.roles import ROLES, SCOPE_WORDS, scopes_of
-from tipline.web.page import Admin, Fields, Form, Page
+from tipline.web.page import Admin, Fields, Form, Page, tried
 from tipline.web.site import PREFIX, Nav
 from tipline.web.tables import Column, Table, matching
 
@@ -59,11 +59,11 @@ def users(page: Admin, text: str = "", sort: str = "name") -> Response:
 def user_add(page: Admin, form: Form) -> Response:
     """Make a user."""
     wanted = {name: form[name] for name in ("name", "role", "team", "display")}
-    try:
-        page.operations.call("user_add", {**wanted, "tags": form["tags"].split(), "password": form["password"] or None})
-    except TiplineError as exc:
-        return _users(page, error=exc.what, fix=exc.fix, given={**wanted, "tags": form["tags"]}, status=400)
-    return page.done(f"{form['name']} was made.", f"/administration/users/{form['name']}")
+    entered = {**wanted, "tags": form["tags"].split(), "password": form["password"] or None}
+    _, refused = tried(lambda: page.operations.call("user_add", entered))
+    if refused:
+        return _users(page, given={**wanted, "tags": form["tags"]}, **refused)
+    return page.done(f"{form['name']} was made.", _path(form["name"]))
 
 
 @router.get("/administration/users/{name}")
@@ -101,21 +101,15 @@ def user_remove(page: Admin, form: Form, name: str) -> Response:
     """Delete a user, whose name was written out."""
     if form["name"] != name:
         return _user(page, name, error="the name that was written is another one", status=400)
-    try:
-        page.operations.call("user_remove", {"name": name})
-    except TiplineError as exc:
-        return _user(page, name, error=exc.what, fix=exc.fix, status=400)
-    return page.done(f"{name} was deleted, with their keys and sessions.", "/administration/users")
+    said = f"{name} was deleted, with their keys and sessions."
+    return _attempt(page, name, "user_remove", {"name": name}, said, path="/administration/users")
 
 
 @router.post("/administration/users/{name}/keys")
 def user_key(page: Admin, form: Form, name: str) -> Response:
     """Make a key for a user; it is shown in this answer alone."""
-    try:
-        made = make_key(page, form, name)
-    except TiplineError as exc:
-        return _user(page, name, error=exc.what, fix=exc.fix, status=400)
-    return _user(page, name, made=made)
+    made, refused = tried(lambda: make_key(page, form, name))
+    return _user(page, name, made=made, **refused)
 
 
 @router.get("/administration/keys")
@@ -201,12 +195,15 @@ def scopes(role: str) -> list[dict[str, str]]:
     return [{"name": name, "words": SCOPE_WORDS[name]} for name in scopes_of(role)]
 
 
-def _attempt(page: Page, name: str, operation: str, arguments: dict[str, Any], said: str) -> Response:
-    try:
-        page.operations.call(operation, arguments)
-    except TiplineError as exc:
-        return _user(page, name, error=exc.what, fix=exc.fix, status=400)
-    return page.done(said, f"/administration/users/{name}")
+def _attempt(
+    page: Page, name: str, operation: str, arguments: dict[str, Any], said: str, *, path: str = ""
+) -> Response:
+    _, refused = tried(lambda: page.operations.call(operation, arguments))
+    return _user(page, name, **refused) if refused else page.done(said, path or _path(name))
+
+
+def _path(name: str) -> str:
+    return f"/administration/users/{quote(name)}"
 
 
 def _users(

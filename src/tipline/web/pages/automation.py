@@ -7,8 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from tipline.errors import TiplineError
-from tipline.web.page import Form, Page, Viewer
+from tipline.web.page import Form, Page, Viewer, tried
 from tipline.web.pages.administration import make_key, scopes, shown_keys
 from tipline.web.site import Nav
 
@@ -26,11 +25,8 @@ def automation(page: Viewer) -> Response:
 @router.post("/automation/keys")
 def key_add(page: Viewer, form: Form) -> Response:
     """Make a key; it is shown in this answer alone."""
-    try:
-        made = make_key(page, form, page.person.name)
-    except TiplineError as exc:
-        return _automation(page, error=exc.what, fix=exc.fix, status=400)
-    return _automation(page, made=made)
+    made, refused = tried(lambda: make_key(page, form, page.person.name))
+    return _automation(page, made=made, **refused)
 
 
 @router.post("/automation/keys/{number}/remove")
@@ -50,14 +46,12 @@ def sessions_end(page: Viewer) -> Response:
 @router.post("/automation/password")
 def password(page: Viewer, form: Form) -> Response:
     """Change one's own password."""
-    error, fix = ("the two new passwords differ", "") if form["new"] != form["again"] else ("", "")
-    if not error:
-        try:
-            page.operations.call("own_password", {"current": form["current"], "new": form["new"]})
-        except TiplineError as exc:
-            error, fix = exc.what, exc.fix
-    if error:
-        return _automation(page, error=error, fix=fix, status=400)
+    if form["new"] != form["again"]:
+        return _automation(page, error="the two new passwords differ", status=400)
+    wanted = {"current": form["current"], "new": form["new"]}
+    _, refused = tried(lambda: page.operations.call("own_password", wanted))
+    if refused:
+        return _automation(page, **refused)
     return page.done("Your password was changed: sign in with it.", "/sign-in")
 
 

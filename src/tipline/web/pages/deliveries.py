@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,6 +11,7 @@ from tipline.engine.defender_items import GROUPS
 from tipline.engine.people import RequestError
 from tipline.engine.slots import PLACED
 from tipline.store.receipts import ACCEPTED, PARKED, SENDING, WITHDRAWING, WITHDRAWN
+from tipline.web import places
 from tipline.web.page import Analyst, Editor, Form, Page, Viewer
 from tipline.web.site import Nav
 from tipline.web.tables import Column, Table, matching
@@ -95,13 +95,13 @@ def receipts(
     """What the far side answered for each indicator."""
     state_of = _one(page, name)
     wanted = {"state": state, "types": [type] if type else None, "text": text, "reason": reason}
-    place = _place(after, 1)
+    place = places.read(after, 1)
     found = page.operations.call(
         "receipts", {"output": name, "limit": _SHOWN, "after": place[0] if place else None, **wanted}
     )
     view = {
         "delivery": state_of, "receipts": found["receipts"],
-        "next": _following([found["next"]] if found["next"] else None),
+        "next": places.written([found["next"]] if found["next"] else None),
         "state": state, "type": type, "text": text, "reason": reason, "after": after, "states": STATES,
         "types": sorted(page.operations.call("far_side", {"output": name})["types"]), "here": "receipts",
     }  # fmt: skip
@@ -128,11 +128,11 @@ def receipt(page: Viewer, name: str, key: str) -> Response:
 def queue(page: Viewer, name: str, waiting: str = "", text: str = "", after: str = "") -> Response:
     """Which published indicators have a place at the far side, and which wait and why."""
     state = _one(page, name)
-    arguments = {"output": name, "waiting": waiting, "text": text, "limit": _SHOWN, "after": _place(after, 2)}
+    arguments = {"output": name, "waiting": waiting, "text": text, "limit": _SHOWN, "after": places.read(after, 2)}
     found = page.operations.call("slots", arguments)
     reasons = sorted({*state["detail"].get("waiting", {}), *([waiting] if waiting not in {"", PLACED} else [])})
     view = {
-        "delivery": state, "indicators": found["indicators"], "next": _following(found["next"]), "waiting": waiting,
+        "delivery": state, "indicators": found["indicators"], "next": places.written(found["next"]), "waiting": waiting,
         "text": text, "after": after, "reasons": [PLACED, *reasons], "here": "queue",
     }  # fmt: skip
     return page.show("deliveries/queue.html", view, title=f"Queue of {name}")
@@ -147,10 +147,10 @@ def defender(
     state = _one(page, name)
     asked = {"whose": whose, "action": action, "severity": severity, "by": by, "expires": expires}
     wanted = {word: value or None for word, value in asked.items() if value} | {"group": tab or None, "text": text}
-    place = _place(after, 2)
+    place = places.read(after, 2)
     found = page.operations.call("defender_items", {"output": name, "wanted": wanted, "limit": _SHOWN, "after": place})
     view = {
-        "delivery": state, **found, "next": _following(found["next"]), "tab": tab, "after": after, "text": text,
+        "delivery": state, **found, "next": places.written(found["next"]), "tab": tab, "after": after, "text": text,
         **asked,
         "tabs": list(GROUPS), "ends": ENDS, "limit": TENANT_LIMIT, "here": "defender",
     }  # fmt: skip
@@ -262,24 +262,3 @@ def _connected(each: dict[str, Any]) -> str:
     if each["state"] in {"ok", "pending"}:
         return "connected"
     return "not yet tried" if each["state"] == "new" else str(each["state"])
-
-
-def _following(place: list[Any] | None) -> str:
-    return json.dumps(place) if place else ""
-
-
-def _place(text: str, length: int) -> list[Any] | None:
-    """The place in an address that a page made.
-
-    Raises:
-        RequestError: no page made it.
-    """
-    if not text:
-        return None
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list) or len(found) != length or not all(isinstance(each, (str, int)) for each in found):
-        raise RequestError("the address is not one of these pages'", fix="go back to the first page")
-    return found

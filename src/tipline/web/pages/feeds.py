@@ -25,9 +25,8 @@ _COLUMNS = [
     Column("dropped", "Dropped", number=True),
     Column("added", "Added", number=True),
     Column("removed", "Removed", number=True),
-    Column("every", "Every", sort=False),
     Column("last_run", "Last run"),
-    Column("next_run", "Next"),
+    Column("poll", "Poll", sort=False),
 ]
 _MOST_COMPARED = 40
 

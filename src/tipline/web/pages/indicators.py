@@ -26,6 +26,7 @@ from tipline.model.types import TYPES
 from tipline.outputs.base import Output
 from tipline.outputs.render.csv import defused
 from tipline.sources.base import Source
+from tipline.web import places
 from tipline.web.page import Form, Page, Viewer
 from tipline.web.site import PREFIX, Nav
 
@@ -80,11 +81,11 @@ Filters = Annotated[_Filters, Depends()]
 def indicators(page: Viewer, filters: Filters, after: str = "") -> Response:
     """A page of what is found, with its counts."""
     wanted = filters.search(page)
-    found = page.operations.call("find", {"wanted": wanted, "limit": _SHOWN, "after": _place(after)})
+    found = page.operations.call("find", {"wanted": wanted, "limit": _SHOWN, "after": places.read(after, 2)})
     nodes = page.nodes()
     view = {
         "indicators": [summary(each) for each in found["indicators"]],
-        "next": json.dumps(found["next"]) if found["next"] else "",
+        "next": places.written(found["next"]),
         "after": after,
         "facets": page.operations.call("facets", {"wanted": wanted}),
         "filters": asdict(filters),
@@ -239,20 +240,3 @@ def _json(blocks: Iterator[list[dict[str, Any]]]) -> Iterator[str]:
             yield before + json.dumps(each, ensure_ascii=True)
             before = ",\n"
     yield "]\n" if before != "[" else "[]\n"
-
-
-def _place(text: str) -> list[str] | None:
-    """The place in an address that a page made.
-
-    Raises:
-        RequestError: no page made it.
-    """
-    if not text:
-        return None
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list) or [type(each) for each in found] != [str, str]:
-        raise RequestError("the place in the address is none of this server", fix="begin with the first page")
-    return found

@@ -13,8 +13,8 @@ from tipline.engine.trends import trend
 from tipline.kinds import Kind
 from tipline.outputs.base import Output
 from tipline.web import charts
-from tipline.web.forms import fields
 from tipline.web.page import Analyst, Page, Viewer
+from tipline.web.settings import own_settings
 from tipline.web.spans import SPANS, span
 
 router = APIRouter()
@@ -29,13 +29,13 @@ def node(page: Viewer, name: Name, period: str = "", offset: int = 0) -> Respons
     state = next(each for each in page.operations.call("status", {})["nodes"] if each["name"] == name)
     word, length = span(period)
     owned = page.person.asker.owns(found.settings)
-    over_time = trend(page.engine, [name], length)
+    over_time = trend(page.engine, page.operations.asker, [name], length)
     rows = page.operations.call("list", {"node": name, "limit": _ROWS + 1, "offset": max(0, offset)})["rows"]
     view = {
         "node": state,
         "about": type(found).__doc__ or "",
         "owned": owned,
-        "inputs": list(getattr(found.settings, "inputs", [])),
+        "inputs": [each for each in getattr(found.settings, "inputs", []) if each in page.nodes()],
         "readers": _readers(page, name),
         "period": word,
         "periods": list(SPANS),
@@ -46,7 +46,7 @@ def node(page: Viewer, name: Name, period: str = "", offset: int = 0) -> Respons
         "offset": max(0, offset),
         "more": len(rows) > _ROWS,
         "size": _ROWS,
-        "settings": [each for each in fields(type(found.settings), found.settings) if each.own] if owned else [],
+        "settings": list(own_settings(found.settings)) if owned else [],
         "addresses": _addresses(found),
         "delivery": _delivery(page, name) if owned else None,
     }

@@ -17,6 +17,8 @@ router = APIRouter()
 NAV = Nav("Overview", "/overview", key="o", order=10, icon="overview")
 _TROUBLE = {"failing", "failed", "held", "stale", "drift", "needs credentials"}
 
+_TOLD = {"failing", "held", "refused", "drift"}  # alerts that repeat a node's state
+
 
 @router.get("/overview")
 def overview(page: Viewer, period: str = "") -> Response:
@@ -25,14 +27,16 @@ def overview(page: Viewer, period: str = "") -> Response:
     status = page.operations.call("status", {})
     nodes: list[dict[str, Any]] = status["nodes"]
     sources = [each for each in nodes if each["sort"] == "source" and each["kind"] != "never-block"]
-    found = trend(page.engine, [each["name"] for each in sources], length)
+    found = trend(page.engine, page.operations.asker, [each["name"] for each in sources], length)
     held = sum(each["indicators"] or 0 for each in sources)
+    trouble = _trouble(nodes, status["holds"])
+    delivered = {each["output"]: each for each in page.operations.call("deliveries", {})["deliveries"]}
     view = {
         "period": word,
         "periods": list(SPANS),
         "running": status["running"],
-        "trouble": _trouble(nodes, status["holds"]),
-        "alerts": status["alerts"],
+        "trouble": trouble,
+        "alerts": _alerts(status["alerts"], {each["name"] for each in trouble}, page),
         "figures": {
             "held": held,
             "added": sum(found.added),
@@ -42,8 +46,7 @@ def overview(page: Viewer, period: str = "") -> Response:
         },
         "flow": charts.flow(found),
         "held": charts.held(found, held),
-        "outputs": [each for each in nodes if each["sort"] == "output"],
-        "deliveries": page.operations.call("deliveries", {})["deliveries"],
+        "outputs": [{**each, "delivery": delivered.get(each["name"])} for each in nodes if each["sort"] == "output"],
         "entries": _last_entries(page),
     }
     return page.show("overview/index.html", view, title="Overview")
@@ -59,6 +62,16 @@ def _trouble(nodes: list[dict[str, Any]], holds: list[dict[str, Any]]) -> list[d
             message = node["message"] or ("its last poll gave no indicator" if silent else "")
             state = "silent" if silent and node["state"] not in _TROUBLE else node["state"]
             found.append({**node, "state": state, "message": message, "held": counts.get(node["name"], 0)})
+    return found
+
+
+def _alerts(alerts: list[dict[str, Any]], trouble: set[str], page: Page) -> list[dict[str, Any]]:
+    """The alerts that say more than the state of a node which is told already; `node`: what each is about."""
+    found = []
+    for alert in alerts:
+        node, _, word = alert["name"].partition(" ")[2].partition(" ")
+        if node not in trouble or word not in _TOLD:
+            found.append({**alert, "node": node if page.sees(node) else None})
     return found
 
 

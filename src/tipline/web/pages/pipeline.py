@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter
@@ -17,9 +18,9 @@ _BUILT_IN = ("never-block", "allowed")
 
 @router.get("/pipeline")
 def pipeline(page: Viewer, q: str = "") -> Response:
-    """Nodes and edges; `static/pipeline.js` draws them."""
+    """Nodes and edges, with how much flows along each; `static/pipeline.js` draws them."""
     states = {each["name"]: each for each in page.operations.call("status", {})["nodes"]}
-    edges = _edges(page)
+    edges = _with_flow(_edges(page), {name: state["indicators"] for name, state in states.items()})
     drawn = [name for name in states if not name.startswith(_BUILT_IN) or any(name in edge.values() for edge in edges)]
     nodes = [_node(states[name]) for name in drawn]
     return page.show("pipeline/index.html", {"nodes": nodes, "edges": edges, "q": q}, title="Pipeline")
@@ -40,3 +41,26 @@ def _edges(page: Page) -> list[dict[str, Any]]:
         for other in getattr(node.settings, word, [])
         if other in nodes
     ]
+
+
+def _with_flow(edges: list[dict[str, Any]], held: dict[str, int | None]) -> list[dict[str, Any]]:
+    """The edges with their flow: what a source holds; out of a processor, which keeps no count, what it is given.
+
+    Towards a node that reads nothing else and tells what it published, it is no more than that.
+    """
+    given: dict[str, list[str]] = {}
+    for edge in edges:
+        if not edge["allow"]:
+            given.setdefault(edge["target"], []).append(edge["source"])
+
+    @cache
+    def leaves(name: str) -> int:
+        count = held.get(name)
+        return sum(leaves(each) for each in given.get(name, [])) if count is None else count
+
+    def flow(edge: dict[str, Any]) -> int:
+        published = held.get(edge["target"])
+        alone = len(given.get(edge["target"], [])) == 1
+        return leaves(edge["source"]) if published is None or not alone else min(leaves(edge["source"]), published)
+
+    return [{**edge, "flow": 0 if edge["allow"] else flow(edge)} for edge in edges]

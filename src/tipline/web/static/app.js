@@ -36,7 +36,6 @@ function switchTheme() {
   root.dataset.theme = dark() ? "light" : "dark";
   document.cookie = `tipline-theme=${root.dataset.theme}; path=${prefix}; max-age=31536000; samesite=strict`;
   drawCharts(document);
-  document.dispatchEvent(new CustomEvent("tipline:theme"));
 }
 
 // ---- progress: what takes longer than a moment says so ---------------------------------------------------------------
@@ -141,9 +140,7 @@ function listen() {
   const events = new EventSource(`${prefix}/events`);
   events.onopen = () => state("on", "Live");
   events.addEventListener("change", (event) => {
-    const { topics } = JSON.parse(event.data);
-    changed(topics);
-    document.dispatchEvent(new CustomEvent("tipline:change", { detail: topics }));
+    changed(JSON.parse(event.data).topics);
   });
   events.onerror = () => {
     if (events.readyState !== EventSource.CLOSED) { state("off", "Reconnecting"); return; }

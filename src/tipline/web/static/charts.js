@@ -1,8 +1,14 @@
 // Charts from data in the page: <div class="plot" data-chart='{"at": [...], "series": [{"label", "color", "values"}]}'>.
 const drawn = new Map();
 
+// A token's text may be light-dark(...): a canvas needs the colour that an element shows in the theme that counts.
+const probe = document.createElement("span");
+probe.hidden = true;
+document.body.append(probe);
+
 function color(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  probe.style.color = `var(--${name})`;
+  return getComputedStyle(probe).color;
 }
 
 function tip(plot) {

@@ -29,7 +29,7 @@ function laidOut(nodes, edges) {
 }
 
 function width(count, most) {
-  return 1.5 + (most ? 9 * Math.sqrt((count ?? 0) / most) : 0);
+  return 1.5 + 9 * Math.sqrt(count / most);
 }
 
 function curve(points) {
@@ -38,11 +38,16 @@ function curve(points) {
   return `M${first.x},${first.y} C${middle},${first.y} ${middle},${last.y} ${last.x},${last.y}`;
 }
 
+// The table beside the graph carries what it is made of, and is fetched again when something changes.
+function data() {
+  const { nodes, edges } = document.getElementById("live").dataset;
+  return { nodes: JSON.parse(nodes), edges: JSON.parse(edges) };
+}
+
 function draw() {
-  const nodes = JSON.parse(place.dataset.nodes);
-  const edges = JSON.parse(place.dataset.edges);
+  const { nodes, edges } = data();
   const byName = new Map(nodes.map((node) => [node.name, node]));
-  const most = Math.max(1, ...nodes.map((node) => node.indicators ?? 0));
+  const most = Math.max(1, ...edges.map((edge) => edge.flow));
   const graph = laidOut(nodes, edges);
   const group = make("g", {});
   for (const { v, w } of graph.edges()) {
@@ -53,7 +58,7 @@ function draw() {
     const line = make("path", {
       class: `edge${edge.allow ? " allow" : ""}${tone === "bad" || tone === "warn" ? ` ${tone}` : ""}`,
       d: curve([{ x: from.x + WIDTH / 2, y: from.y }, { x: to.x - WIDTH / 2, y: to.y }]),
-      "stroke-width": edge.allow ? 1.5 : width(byName.get(v).indicators, most),
+      "stroke-width": edge.allow ? 1.5 : width(edge.flow, most),
     });
     line.dataset.source = v;
     line.dataset.target = w;
@@ -93,8 +98,16 @@ function found(group, words) {
 
 function start() {
   const canvas = place.querySelector("svg.canvas");
-  const { group, size } = draw();
-  canvas.append(group);
+  let { group, size } = draw();
+  const words = () => document.querySelector("[data-search]")?.value ?? place.dataset.find;
+  const show = () => {
+    const focused = document.activeElement?.closest?.(".node")?.dataset.name;
+    canvas.replaceChildren(group);
+    found(group, words());
+    if (focused) group.querySelector(`.node[data-name="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  };
+  show();
+  place.style.setProperty("--drawn", `${Math.ceil(size.height * Math.min(1.2, canvas.clientWidth / size.width))}px`);
   const view = { x: 0, y: 0, scale: 1 };
   const apply = () => group.setAttribute("transform", `translate(${view.x},${view.y}) scale(${view.scale})`);
   const zoom = (by, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) => {
@@ -134,9 +147,14 @@ function start() {
     else if (asked === "out") zoom(0.8);
     else if (asked === "fit") fit();
   });
-  document.querySelector("[data-search]")?.addEventListener("input", (event) => found(group, event.target.value));
+  document.querySelector("[data-search]")?.addEventListener("input", () => found(group, words()));
+  document.addEventListener("htmx:load", (event) => {
+    if (event.target.id !== "live") return;
+    ({ group, size } = draw());
+    show();
+    apply();
+  });
   fit();
-  found(group, place.dataset.find ?? "");
   addEventListener("resize", fit);
 }
 
