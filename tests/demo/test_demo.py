@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import httpx
 import pytest
 
 
@@ -103,3 +106,27 @@ def test_everything_agrees_at_the_end(figures: dict[str, Any]) -> None:
     assert figures["defender"]["errors"] == 0
     assert figures["defender"]["active"] + figures["defender"]["covered"] == 386
     assert figures["feeds"]["feed-hc"] > 300
+
+
+def test_the_lab_that_is_left_running_lets_one_in(wheel: Path, tmp_path: Path) -> None:
+    """Its last step prints the pages' address with the one-time token; SIGINT ends it."""
+    command = [sys.executable, "-m", "tipline", "demo", "--serve"]
+    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            found = (re.search(r"pages: (http://\S+)/ui/first-visit\?token=(\S+)", line) for line in running.stdout)
+            url, token = next(filter(None, found)).groups()
+            form = {
+                "token": token,
+                "name": "ann",
+                "password": "plum-Anchor-73-violet",
+                "again": "plum-Anchor-73-violet",
+            }
+            with httpx.Client(base_url=url, trust_env=False, headers={"origin": url}, follow_redirects=True) as client:
+                assert client.post("/ui/first-visit", data=form).url.path == "/ui/overview"
+                assert client.get("/ui/overview?format=json").json()["figures"]["held"] > 300
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.communicate(timeout=60)
+    assert running.returncode == 0

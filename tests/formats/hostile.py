@@ -33,6 +33,17 @@ _STIX2 = (
     b'"modified":"2024-01-02T00:00:00Z","valid_from":"2024-01-02T00:00:00Z","pattern":"[url:value = \'http://a.com/\']"},'
     b'{"type":"relationship","relationship_type":"indicates","source_ref":"indicator--1","target_ref":"malware--1"}]}'
 )
+_STIX1 = (
+    b'<stix:STIX_Package xmlns:stix="http://stix.mitre.org/stix-1" xmlns:indicator="http://stix.mitre.org/Indicator-2"'
+    b' xmlns:cybox="http://cybox.mitre.org/cybox-2" xmlns:a="http://cybox.mitre.org/objects#AddressObject-2"'
+    b' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" id="p-1" timestamp="2024-01-02T00:00:00Z">'
+    b"<stix:Indicators>"
+    b'<stix:Indicator id="i-1"><indicator:Title>x</indicator:Title><indicator:Observable idref="o-1"/></stix:Indicator>'
+    b'</stix:Indicators><stix:Observables><cybox:Observable id="o-1"><cybox:Object><cybox:Properties'
+    b' xsi:type="a:AddressObjectType" category="ipv4-addr"><a:Address_Value condition="Equals"'
+    b' apply_condition="ANY">45.77.1.2##comma##45.77.1.3</a:Address_Value></cybox:Properties></cybox:Object>'
+    b"</cybox:Observable></stix:Observables></stix:STIX_Package>"
+)
 _MISP = (
     b'{"Event":{"uuid":"5bbe58cb-eb4c-48ea-9cbc-79220a016219","info":"x","date":"2024-01-02","Attribute":['
     b'{"type":"domain|ip","value":"a.com|45.77.1.2","to_ids":"1","timestamp":"1"}],'
@@ -46,6 +57,10 @@ SEEDS: dict[str, list[bytes]] = {
         b'[{"ioc":"evil.com","tags":["a"],"n":{"m":1}},{"ioc":"45.77.1.2"}]',
         b'{"ioc":"a.com"}\n{"ioc":"b.com"}\n',
     ],
+    "stix1": [
+        _STIX1,
+        b'<t:P xmlns:t="urn:t"><t:Content_Block>' + _STIX1 + b"</t:Content_Block><t:Content_Block/></t:P>",
+    ],
     "stix2": [_STIX2],
     "misp-file": [_MISP],
     "freetext": [
@@ -56,7 +71,11 @@ SEEDS: dict[str, list[bytes]] = {
         b"<table><tr><th>IP address</th><th>Since</th></tr><tr><td rowspan=2 colspan=3>45.77.1.2</td></tr></table>"
     ],
     "rss": [
-        b"<rss><channel><item><guid>1</guid><link>http://a.com</link><description>evil[.]com</description></item></channel></rss>"
+        b"<rss><channel><item><guid>1</guid><link>http://a.com</link><description>evil[.]com</description></item></channel></rss>",
+        (
+            b'<feed xmlns="http://www.w3.org/2005/Atom"><entry><id>1</id><link rel="alternate" href="http://a.com"/>'
+            b"<content type='xhtml'><div>45.77.1[.]2<p>x</p></div></content></entry></feed>"
+        ),
     ],
 }
 #: Settings under which the seeds are read, in place of those of a kind's example.

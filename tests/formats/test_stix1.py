@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tipline.errors import FormatError
 from tipline.formats.base import Context
-from tipline.formats.stix1 import Stix1Settings, read
+from tipline.formats.stix1 import Reading, Stix1Settings, read
 from tipline.model.reasons import DROP_REASONS
 
 DATA = Path(__file__).parents[1] / "data" / "stix"
@@ -199,6 +199,35 @@ def test_older_versions_are_superseded(tmp_path: Path) -> None:
     both += indicator(observed(url("http://new.com/")), attributes='timestamp="2021-01-01T00:00:00Z"')
     found = written(tmp_path, both)
     assert said(found) == [("e:i", "superseded"), ("http://new.com/", None)]
+
+
+def test_what_a_taxii_answer_holds_beside_stix_1_is_accounted_for(tmp_path: Path) -> None:
+    def block(binding: str, content: str) -> str:
+        return (
+            f'<t:Content_Block><t:Content_Binding binding_id="{binding}"/><t:Content>{content}</t:Content>'
+            "</t:Content_Block>"
+        )
+
+    package = HEAD + indicator(observed(url("http://a.com/"))) + "</stix:STIX_Package>"
+    blocks = [
+        block("urn:stix.mitre.org:xml:1.1.1", package),
+        block("urn:example:report", "<Report>evil.com</Report>"),
+        block("urn:stix.mitre.org:xml:1.1.1", HEAD + "</stix:STIX_Package>"),
+        block("urn:example:cdata", f"<![CDATA[{package}]]>"),
+        "<t:Content_Block/>",
+    ]
+    path = tmp_path / "answer.xml"
+    space = "http://taxii.mitre.org/messages/taxii_xml_binding-1.1"
+    path.write_text(f'<t:Poll_Response xmlns:t="{space}">{"".join(blocks)}</t:Poll_Response>')
+    reading = Reading(Stix1Settings(), Context("feed"), required=False)
+    reading.add(path)
+    found = [row for frame in reading.frames() for row in frame.to_dicts()]
+    assert said(found) == [
+        ("http://a.com/", None),
+        ("a content block of urn:example:report", "no-stix1"),
+        ("a content block of urn:example:cdata", "no-stix1"),
+        ("a content block of unnamed format", "no-stix1"),
+    ]
 
 
 def _refused(tmp_path: Path, text: str | bytes) -> str:

@@ -28,6 +28,7 @@ _FIXTURES = {
     "csv": "**/*.csv",
     "lines": "plain/**/*.txt",
     "json": "**/*.json",
+    "stix1": "stix/**/*.xml",
     "stix2": "stix/**/*.json",
     "misp-file": "misp-feed/**/*.json",
     "freetext": "freetext/**/*.txt",

@@ -91,12 +91,12 @@ class OpenTaxii:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def push(self, path: Path, collection: str = "feed") -> None:
-        """Push one package with cabby."""
+    def push(self, path: Path, collection: str = "feed", binding: str = "urn:stix.mitre.org:xml:1.1.1") -> None:
+        """Push one package, or content of another binding, with cabby."""
         run(
             "taxii-push", "--host", "127.0.0.1", "--port", str(self.port), "--path", "/inbox", "--username", "test",
             "--password", "test", "--dest", collection, "--content-file", str(path),
-            "--binding", "urn:stix.mitre.org:xml:1.1.1",
+            "--binding", binding,
         )  # fmt: skip
 
     def admin(self, name: str, *arguments: str) -> str:

@@ -97,7 +97,15 @@ def test_pages_of_one_host_are_fetched_with_a_pause(web: Web, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    "link", ["http://169.254.169.254/latest/meta-data", "file:///etc/passwd", "ftp://x/y", "http://[.]/x", "http://", "http://[::1]:1/"]
+    "link",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "file:///etc/passwd",
+        "ftp://x/y",
+        "http://[.]/x",
+        "http://",
+        "http://[::1]:1/",
+    ],
 )
 def test_a_link_never_leads_inside(web: Web, tmp_path: Path, link: str) -> None:
     source = made(web, articles=True, allow_private=False, allow_hosts=["127.0.0.1"])

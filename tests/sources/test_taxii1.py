@@ -61,6 +61,17 @@ def test_reads_a_collection_in_parts_and_goes_on(server: OpenTaxii, tmp_path: Pa
     assert after.cursor["end"] > poll.cursor["end"]
 
 
+def test_content_that_is_no_stix_1_has_a_reason(server: OpenTaxii, tmp_path: Path) -> None:
+    node = source(f"{server.url}/discovery")
+    _, before = polled(node, tmp_path)
+    other = tmp_path / "note.xml"
+    other.write_text("<note>evil.com</note>")
+    server.push(other, binding="urn:example:note")
+    poll = node.poll(PollContext(tmp_path, before.cursor, datetime.now(UTC).replace(tzinfo=None), "feed"))
+    found = [(row["value"], row["drop"]) for frame in poll.frames for row in frame.to_dicts()]
+    assert (poll.unchanged, found) == (False, [("a content block of urn:example:note", "no-stix1")])
+
+
 def test_a_data_set_comes_whole(server: OpenTaxii, tmp_path: Path) -> None:
     node = source(f"{server.url}/discovery", collection="set")
     found, poll = polled(node, tmp_path)

@@ -41,7 +41,7 @@ def put_node(text: str, section: str, name: str, body: Mapping[str, Any], *, rep
     if isinstance(nodes.get(name), CommentedMap):
         _change(nodes[name], body)
     else:
-        nodes[name] = _block(body)
+        nodes[name] = CommentedMap({key: _flow(value) for key, value in body.items()})
     return _written(yaml, document)
 
 
@@ -52,10 +52,7 @@ def drop_node(text: str, section: str, name: str) -> str:
         ConfigError: there is no such node.
     """
     yaml, document = _parsed(text)
-    nodes = document.get(section)
-    if not isinstance(nodes, CommentedMap) or name not in nodes:
-        raise ConfigError(f"{section} has no node {name}", fix="check the name")
-    del nodes[name]
+    del _holding(document, section, name)[name]
     return _written(yaml, document)
 
 
@@ -66,10 +63,7 @@ def node_text(text: str, section: str, name: str) -> str:
         ConfigError: there is no such node.
     """
     yaml, document = _parsed(text)
-    nodes = document.get(section)
-    if not isinstance(nodes, CommentedMap) or name not in nodes:
-        raise ConfigError(f"{section} has no node {name}", fix="check the name")
-    return _written(yaml, nodes[name])
+    return _written(yaml, _holding(document, section, name)[name])
 
 
 def settings_of(text: str) -> CommentedMap:
@@ -79,6 +73,14 @@ def settings_of(text: str) -> CommentedMap:
         ConfigError: it is not a mapping in YAML.
     """
     return _parsed(text)[1]
+
+
+def _holding(document: CommentedMap, section: str, name: str) -> CommentedMap:
+    """The section that holds a node."""
+    nodes = document.get(section)
+    if not isinstance(nodes, CommentedMap) or name not in nodes:
+        raise ConfigError(f"{section} has no node {name}", fix="check the name")
+    return nodes
 
 
 def _change(node: CommentedMap, body: Mapping[str, Any]) -> None:
@@ -105,13 +107,6 @@ def _parsed(text: str) -> tuple[YAML, CommentedMap]:
     if not isinstance(document, CommentedMap):
         raise ConfigError("the file's top level is not a mapping", fix="correct the file first")
     return yaml, document
-
-
-def _block(body: Mapping[str, Any]) -> CommentedMap:
-    made = CommentedMap()
-    for key, value in body.items():
-        made[key] = _flow(value)
-    return made
 
 
 def _flow(value: Any) -> Any:

@@ -99,6 +99,21 @@ def entry(name: str) -> Entry:
     return known[name]
 
 
+def source_of(name: str, over: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a source made of an entry, with others laid over them; its note says whose it is.
+
+    Args:
+        name: of the entry.
+        over: settings, laid over mapping by mapping; `None` takes one out.
+
+    Raises:
+        ConfigError: there is no such entry.
+    """
+    found = entry(name)
+    note = f"{found.title}; {found.provider}, {found.home}; {found.terms}"
+    return _merged({**found.source, "note": note}, over)
+
+
 def search(words: str) -> list[Entry]:
     """The entries in which every word occurs (name, provider, title, description, tags, status), by name."""
     wanted = words.lower().split()
@@ -113,6 +128,18 @@ def by_prototype(prototype: str) -> Entry | None:
 def by_url(url: str) -> Entry | None:
     """The entry that reads an address, whatever its scheme and trailing slash."""
     return next((each for each in entries().values() if _same(url) in map(_same, each.urls)), None)
+
+
+def _merged(settings: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    made = dict(settings)
+    for key, value in over.items():
+        if value is None:
+            made.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(made.get(key), Mapping):
+            made[key] = _merged(made[key], value)
+        else:
+            made[key] = value
+    return made
 
 
 def _same(url: str) -> str:

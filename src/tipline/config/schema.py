@@ -152,6 +152,10 @@ class Configuration:
         """All nodes by name."""
         return {**self.sources, **self.processors, **self.outputs}
 
+    def outline(self) -> list[tuple[str, str, str]]:
+        """Every node as (name, sort, kind)."""
+        return [(name, node.sort, node.kind) for name, node in self.nodes().items()]
+
     @property
     def never_block(self) -> str:
         """Name of the built-in source of what must never be blocked."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tipline.formats.base import Context, cut
 from tipline.formats.stix1cybox import Element, name_of, text_of
-from tipline.formats.stix1stream import Item, Items, Package, level_of
+from tipline.formats.stix1stream import BLOCK, Item, Items, Package, level_of
 from tipline.formats.stix1tree import Composites, Evaluation, Node, indicator_tree, object_tree, observable_tree
 from tipline.formats.stixobjects import JOIN, Rows
 from tipline.formats.stixpattern import Found
@@ -64,7 +64,7 @@ class Reading:
         required: whether each document must hold some STIX 1.
 
     Attributes:
-        items: how many indicators and observables they hold.
+        items: how many indicators and observables they hold, and blocks of other content.
     """
 
     def __init__(self, settings: Stix1Settings, ctx: Context, *, required: bool = True) -> None:
@@ -89,6 +89,8 @@ class Reading:
             if item.kind == "TTP":
                 continue
             count += 1
+            if item.kind == BLOCK:
+                continue
             identity = item.element.get("id")
             self._seen.ids.append(hash(identity) if identity else 0)
             if item.kind == "Indicator":
@@ -142,6 +144,9 @@ class Reading:
 
     def _add(self, rows: Rows, item: Item, document: int, evaluation: Evaluation) -> None:
         element = item.element
+        if item.kind == BLOCK:
+            rows.add(Found(None, _binding(element), "no-stix1"), {})
+            return
         if item.kind == "TTP" or (element.get("idref") and not len(element)):
             return
         record = element.get("id") or ""
@@ -203,6 +208,13 @@ def _nothing(element: Element) -> str:
 
 def _shown(element: Element, record: str) -> str:
     return cut(text_of(element.find("{*}Title")) or record or name_of(element))
+
+
+def _binding(block: Element) -> str:
+    """What format a block says that its content is of."""
+    binding = block.find("{*}Content_Binding")
+    named = binding.get("binding_id") if binding is not None else None
+    return cut(f"a content block of {named or 'unnamed format'}")
 
 
 def _version(element: Element) -> str:

@@ -22,8 +22,10 @@ from tipline.model import tlp
 _PACKAGES = ("STIX_Package", "Package")
 _ITEMS = ("Indicator", "Observable", "TTP")
 # Their contents are items or nothing that is asked for, and are let go at their end.
-_HEAVY = ("Incident", "Threat_Actor", "Campaign", "Course_Of_Action", "Exploit_Target", "Report", "Content_Block")
-_TAGS = tuple(f"{{*}}{name}" for name in (*_PACKAGES, *_ITEMS, *_HEAVY, "STIX_Header", "Header"))
+_HEAVY = ("Incident", "Threat_Actor", "Campaign", "Course_Of_Action", "Exploit_Target", "Report")
+#: What a TAXII 1 answer holds, each with content of its own format.
+BLOCK = "Content_Block"
+_TAGS = tuple(f"{{*}}{name}" for name in (*_PACKAGES, *_ITEMS, *_HEAVY, BLOCK, "STIX_Header", "Header"))
 _SPACES = (
     "http://stix.mitre.org/", "http://cybox.mitre.org/",
     "http://docs.oasis-open.org/cti/ns/stix/", "http://docs.oasis-open.org/cti/ns/cybox/",
@@ -51,7 +53,7 @@ class Package:
 
 
 class Item(NamedTuple):
-    """An outermost indicator, observable or TTP.
+    """An outermost indicator, observable or TTP; or a block of a TAXII answer that holds no STIX 1.
 
     Attributes:
         kind: the element's name.
@@ -83,6 +85,7 @@ class Items:
     _count: int = 0
     _inside: int = 0
     _stix: bool = False
+    _stix_in_block: bool = False
 
     def __iter__(self) -> Iterator[Item]:
         """Yield them.
@@ -119,7 +122,6 @@ class Items:
         name = name_of(element)
         if not self._stix:
             self._refuse_doctype(element)
-            self._stix = space_of(element).startswith(_SPACES)
         if event == "start":
             self._begin(name, element)
             return
@@ -129,6 +131,8 @@ class Items:
             self._inside -= 1
             if not self._inside:
                 yield self._item(name, element)
+        elif name == BLOCK and not self._inside and not self._stix_in_block:
+            yield Item(name, element, Package(), listed=True)
         elif name in ("STIX_Header", "Header") and not self._inside:
             self._head(element)
             return
@@ -136,6 +140,10 @@ class Items:
             _let_go(element)
 
     def _begin(self, name: str, element: Element) -> None:
+        if name == BLOCK:
+            self._stix_in_block = False
+        elif space_of(element).startswith(_SPACES):
+            self._stix = self._stix_in_block = True
         if name in _ITEMS:
             self._inside += 1
         elif name in _PACKAGES:

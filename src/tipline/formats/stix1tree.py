@@ -5,7 +5,7 @@ A tree is much smaller than the elements that it was made of, so that what other
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -38,17 +38,8 @@ class Node:
 
 def indicator_tree(element: Element) -> Node:
     """An indicator's observables and composite expression: both together are what it is about."""
-    node = _negated(element)
-    inside = node.parts[0] if node.operator == "NOT" else node
-    for child in element:
-        name = name_of(child)
-        if name == "Observable":
-            inside.parts.append(observable_tree(child))
-        elif name == "Composite_Indicator_Expression":
-            operator: Literal["AND", "OR"] = "AND" if (child.get("operator") or "").upper() == "AND" else "OR"
-            parts = [_indicator_part(each) for each in child if name_of(each) == "Indicator"]
-            inside.parts.append(Node(operator, parts=parts))
-    return node
+    readers = {"Observable": observable_tree, "Indicator": _indicator_part}
+    return _condition(element, readers, "Composite_Indicator_Expression")
 
 
 def _indicator_part(element: Element) -> Node:
@@ -61,21 +52,22 @@ def observable_tree(element: Element) -> Node:
     ref = element.get("idref")
     if ref and not len(element):
         return Node(ref=ref)
-    node = _negated(element)
-    inside = node.parts[0] if node.operator == "NOT" else node
+    return _condition(element, {"Object": object_tree, "Observable": observable_tree}, "Observable_Composition")
+
+
+def _condition(element: Element, readers: Mapping[str, Callable[[Element], Node]], composition: str) -> Node:
+    """An element's parts as `readers` read them by name; those of its composition stand together."""
+    whole = Node()
     for child in element:
         name = name_of(child)
-        if name == "Object":
-            inside.parts.append(object_tree(child))
-        elif name == "Observable_Composition":
+        if name in readers:
+            whole.parts.append(readers[name](child))
+        elif name == composition:
             operator: Literal["AND", "OR"] = "AND" if (child.get("operator") or "").upper() == "AND" else "OR"
-            parts = [observable_tree(each) for each in child if name_of(each) == "Observable"]
-            inside.parts.append(Node(operator, parts=parts))
-    return node
-
-
-def _negated(element: Element) -> Node:
-    return Node("NOT", parts=[Node()]) if (element.get("negate") or "").lower() in ("true", "1") else Node()
+            parts = [readers[name_of(each)](each) for each in child if name_of(each) in readers]
+            whole.parts.append(Node(operator, parts=parts))
+    is_negated = (element.get("negate") or "").lower() in ("true", "1")
+    return Node("NOT", parts=[whole]) if is_negated else whole
 
 
 def object_tree(element: Element) -> Node:

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,9 +13,10 @@ import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from tipline.durations import Duration
+from tipline.formats.base import nearest
 from tipline.kinds import Kind, Names, NodeSettings, Sort, Tlp
 from tipline.model.policy import CONFIDENCE_WORDS, Policy
-from tipline.model.types import TYPES, type_of_word
+from tipline.model.types import NARROWED, TYPES, type_of_word
 from tipline.sources.ageing import parse_expire
 
 # An allow-list entry with this tag takes out the very value, not what lies below it.
@@ -58,7 +58,9 @@ class SourceSettings(NodeSettings):
     every: Duration = Field(default=timedelta(hours=1), description="Time between polls.")
     enabled: bool = Field(default=True, description="Whether the source is polled.")
     type: str | None = Field(default=None, description="The type of all its indicators; unset: per row, else detected.")
-    types: list[str] | None = Field(default=None, description="Types to take; others are dropped as unwanted.")
+    types: list[str] | None = Field(
+        default=None, description="Types to take, such as [ipv4, ipv6, sha256]; others are dropped as unwanted."
+    )
     confidence: int | None = Field(default=None, ge=0, le=100, description="For indicators that carry none (else 50).")
     tlp: Tlp | None = Field(default=None, description="For indicators that carry none (else amber).")
     actionable: bool = Field(default=True, description="For indicators that do not say (MISP's to_ids).")
@@ -88,15 +90,27 @@ class SourceSettings(NodeSettings):
     allow_unknown_tld: bool = Field(default=False, description="Take domains under unknown top-level domains.")
     allow_wildcards: bool = Field(default=False, description="Take *.example.com and .example.com as example.com.")
 
-    @field_validator("type", "types")
+    @field_validator("type")
     @classmethod
-    def _known_types(cls, value: str | list[str] | None) -> str | list[str] | None:
-        for word in [value] if isinstance(value, str) else value or []:
-            if type_of_word(word) is None:
-                close = get_close_matches(word.lower(), list(TYPES), n=1)
-                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(TYPES)}, ip and hash"
-                raise ValueError(f"there is no type {word!r}: {hint}")
-        return value
+    def _known_word(cls, word: str | None) -> str | None:
+        if word is not None and type_of_word(word) is None:
+            raise ValueError(f"there is no type {word!r}: {_types_like(word, [*TYPES, *NARROWED])}")
+        return word
+
+    @field_validator("types")
+    @classmethod
+    def _names_of_types(cls, words: list[str] | None) -> list[str] | None:
+        """Values are judged before they are chosen, so that only names of types can match."""
+        for word in words or []:
+            if word in TYPES:
+                continue
+            meant = type_of_word(word)
+            if meant is None:
+                raise ValueError(f"there is no type {word!r}: {_types_like(word, list(TYPES))}")
+            if meant in NARROWED:
+                raise ValueError(f"{word!r} is not one type: write those wanted of {', '.join(NARROWED[meant])}")
+            raise ValueError(f"there is no type {word!r}: write {meant}")
+        return words
 
     def policy(self, *, allow_list: bool) -> Policy:
         """The normalisation rules for this source; allow-lists accept what feeds may not hold."""
@@ -153,6 +167,10 @@ class Poll:
     note: str = ""
     bytes: int = 0
     warnings: list[str] = field(default_factory=list)
+
+
+def _types_like(word: str, names: list[str]) -> str:
+    return nearest(word, names) or f"there are {', '.join(names)}"
 
 
 class Source(Kind[SourceSettings]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import polars as pl
 
@@ -17,6 +17,16 @@ from tipline.sources.fetch import FetchSettings, FetchState, Part, fetch
 
 class FeedSettings(SourceSettings, FetchSettings, DecodeSettings):
     """Settings of every fetched feed."""
+
+
+class Reading(Protocol):
+    """Files of one feed that belong together."""
+
+    def add(self, path: Path) -> object:
+        """Look through a file, which must stay until the frames are read."""
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Raw frames of all files."""
 
 
 class Feed(Source):
@@ -66,3 +76,24 @@ class Feed(Source):
             )
             reading.warnings.extend(decoded.warnings)
             yield decoded.path
+
+
+class LinkedFeed(Feed):
+    """A feed whose files are read together: what stands in one may be about objects of another."""
+
+    whole_records: ClassVar[bool] = True
+
+    @abstractmethod
+    def reading(self, context: Context) -> Reading:
+        """What the files are added to."""
+
+    def read(self, path: Path, context: Context) -> Iterator[pl.DataFrame]:
+        """Raw frames of one file alone."""
+        return self.frames(iter([path]), context)
+
+    def frames(self, paths: Iterator[Path], context: Context) -> Iterator[pl.DataFrame]:
+        """Raw frames of all files together."""
+        reading = self.reading(context)
+        for path in paths:
+            reading.add(path)
+        yield from reading.frames()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,9 @@ def objects(url: str, options: Mapping[str, SecretStr]) -> list[str]:
         return [url]
     scheme = url.partition("://")[0]
     files = store(url, options)
-    try:
+    with told(url):
         found = files.glob(url) if not url.endswith("/") else files.ls(url, detail=False)
         kept = sorted(str(name) for name in found if files.isfile(name))
-    except Exception as error:
-        raise _failure(error, url) from error
     if not kept:
         raise FetchError("no object matches", where=_bare(url), fix="check the address; is the folder filled yet?")
     return [name if "://" in name else f"{scheme}://{name.lstrip('/')}" for name in kept]
@@ -95,7 +94,7 @@ def copy(
     """
     files = store(url, options)
     where = _bare(url)
-    try:
+    with told(url):
         info = files.info(url)
         version = _version(info)
         if before is not None and version is not None and before.etag == version:
@@ -108,10 +107,6 @@ def copy(
                 _within(size, max_bytes, where)
                 digest.update(block)
                 out.write(block)
-    except FetchError:
-        raise
-    except Exception as error:
-        raise _failure(error, url) from error
     return Part(target, where), PartState(version, None, digest.hexdigest()), size
 
 
@@ -130,12 +125,11 @@ def listing(folder: str, options: Mapping[str, SecretStr]) -> list[Entry]:
         FetchError: the store refuses.
     """
     files = store(folder, options)
-    try:
-        found = files.ls(folder, detail=True)
-    except FileNotFoundError:
-        return []
-    except Exception as error:
-        raise _failure(error, folder) from error
+    with told(folder):
+        try:
+            found = files.ls(folder, detail=True)
+        except FileNotFoundError:
+            return []
     entries = [
         Entry(str(each["name"]), f"{_version(each)}-{each.get('size')}") for each in found if each["type"] == "file"
     ]
@@ -149,12 +143,34 @@ def move(url: str, target: str | None, options: Mapping[str, SecretStr]) -> None
         FetchError: the store refuses.
     """
     files = store(url, options)
-    try:
+    with told(url):
         if target is not None:
             files.cp_file(url, target)
         files.rm_file(url)
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """Tell what a store's client raises within as `failure` does.
+
+    Raises:
+        FetchError: the store refuses, or there is no such object.
+    """
+    try:
+        yield
+    except FetchError:
+        raise
     except Exception as error:
-        raise _failure(error, url) from error
+        raise failure(error, url) from error
+
+
+def failure(error: Exception, url: str) -> FetchError:
+    """What a store's client raised, in our words: each client has errors of its own."""
+    if isinstance(error, FileNotFoundError):
+        return FetchError("there is no such object", where=_bare(url), fix="check the address")
+    if isinstance(error, PermissionError):
+        return FetchError("the store refuses", where=_bare(url), fix="check the options under storage, and the rights")
+    return FetchError(_words(error), where=_bare(url), fix="check the options under storage", retryable=True)
 
 
 def _version(info: Mapping[str, Any]) -> str | None:
@@ -164,14 +180,6 @@ def _version(info: Mapping[str, Any]) -> str | None:
 def _within(size: int, most: int, where: str) -> None:
     if size > most:
         raise FetchError(f"the object is larger than {most:,} bytes", where=where, fix="raise max_bytes")
-
-
-def _failure(error: Exception, url: str) -> FetchError:
-    if isinstance(error, FileNotFoundError):
-        return FetchError("there is no such object", where=_bare(url), fix="check the address")
-    if isinstance(error, PermissionError):
-        return FetchError("the store refuses", where=_bare(url), fix="check the options under storage, and the rights")
-    return FetchError(_words(error), where=_bare(url), fix="check the options under storage", retryable=True)
 
 
 def _words(error: Exception) -> str:

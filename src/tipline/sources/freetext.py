@@ -29,7 +29,7 @@ class Freetext(Feed):
 kind: freetext
 url: reports/*.pdf
 confidence: 60
-types: [ip, domain, url, hash]
+types: [ipv4, ipv6, domain, url, md5, sha1, sha256]
 """
 
     def read(self, path: Path, context: Context) -> Iterator[pl.DataFrame]:

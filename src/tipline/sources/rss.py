@@ -70,7 +70,7 @@ class Rss(Feed):
 kind: rss
 url: https://blog.example.org/feed.xml
 articles: true
-types: [ip, domain, url, hash]
+types: [ipv4, ipv6, domain, url, md5, sha1, sha256]
 expire: added + 60d
 """
 

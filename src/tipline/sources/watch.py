@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
+import structlog
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from tipline.durations import Duration
@@ -23,6 +24,7 @@ from tipline.sources.ageing import parse_expire
 from tipline.sources.base import Poll, PollContext, Source, SourceSettings
 from tipline.sources.bodies import Body, feed_for, read_body, unreadable
 
+_log = structlog.get_logger()
 DONE, FAILED = "done", "failed"
 # Files that were read and stay are known by their names and states; of more than these, the first are forgotten.
 _MOST_KNOWN = 100_000
@@ -175,23 +177,21 @@ expire: added + 30d
 
     def _put_aside(self, file: _Dropped, fate: str, base: Path) -> None:
         """Move or delete a file that was read; one that cannot be is known by the cursor, and is not read again."""
-        after = self.settings.after
-        if after == "keep":
+        if self.settings.after == "keep":
             return
-        if self._is_remote:
-            folder = self.settings.folder.rstrip("/")
-            target = None if after == "delete" and fate == DONE else f"{folder}/{fate}/{file.name}"
-            fetch_objects.move(file.place, target, self.settings.storage)
-            return
+        is_deleted = self.settings.after == "delete" and fate == DONE
         try:
-            if after == "delete" and fate == DONE:
+            if self._is_remote:
+                target = None if is_deleted else f"{self.settings.folder.rstrip('/')}/{fate}/{file.name}"
+                fetch_objects.move(file.place, target, self.settings.storage)
+            elif is_deleted:
                 Path(file.place).unlink(missing_ok=True)
-                return
-            aside = self._folder(base) / fate
-            aside.mkdir(exist_ok=True)
-            Path(file.place).rename(_free(aside / file.name))
-        except OSError:
-            return
+            else:
+                aside = self._folder(base) / fate
+                aside.mkdir(exist_ok=True)
+                Path(file.place).rename(_free(aside / file.name))
+        except (OSError, FetchError) as error:
+            _log.warning("a file that was read stays in its folder", source=self.name, file=file.name, error=str(error))
 
 
 def _free(path: Path) -> Path:

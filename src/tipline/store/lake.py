@@ -157,8 +157,17 @@ class Lake:
         Raises:
             ConfigError: a node was of another kind.
         """
+        nodes = list(nodes)
+        self.check_kinds(con, nodes)
+        return {name: self.node_id(con, name, sort, kind, at) for name, sort, kind in nodes}
+
+    def check_kinds(self, con: duckdb.DuckDBPyConnection, nodes: Iterable[tuple[str, str, str]]) -> None:
+        """Check that no node (name, sort, kind) was of another kind.
+
+        Raises:
+            ConfigError: one was.
+        """
         known = self.nodes(con)
-        ids: dict[str, int] = {}
         for name, sort, kind in nodes:
             before = known.get((sort, name))
             if before and before.kind != kind:
@@ -167,8 +176,6 @@ class Lake:
                     where=name,
                     fix="give the new node another name: what the old one holds stays until you remove it",
                 )
-            ids[name] = self.node_id(con, name, sort, kind, at)
-        return ids
 
     def node_id(self, con: duckdb.DuckDBPyConnection, name: str, sort: str, kind: str, at: datetime) -> int:
         """The number of a node, made with its tables when it is new (inside a writing transaction)."""

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from tipline.config.check import check_text
 from tipline.config.importers.minemeld.classes import CLASSES, class_of
-from tipline.config.importers.minemeld.filters import expression, most_shared
+from tipline.config.importers.minemeld.filters import Names, expression, most_shared
 from tipline.config.importers.minemeld.nodes import stock
 from tipline.config.importers.minemeld.translate import import_minemeld
 from tipline.config.importers.report import Imported
@@ -188,10 +188,46 @@ def rule(action: str, *conditions: str) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_filters(rules: list[dict[str, Any]], expected: str | None) -> None:
-    found = expression(rules, lambda *_: None)
+    found = expression(rules, lambda *_: None, Names())
     assert found == expected
     if found is not None:
         FilterSettings.model_validate({"kind": "filter", "inputs": "x", "where": found})
+
+
+NAMES = Names({"ET.ips": ["et", "et-2"]}, {"aws_region": "region"}, frozenset({"campaign"}))
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected", "told"),
+    [
+        ("contains(sources, 'ET.ips') == true", "'et' in sources or 'et-2' in sources", ""),
+        ("sources != 'ET.ips'", "not ('et' in sources or 'et-2' in sources)", ""),
+        ("sources == 'gone'", "'gone' in sources", "no source is called 'gone'"),
+        ("aws_region == 'eu'", "extra.region == 'eu'", ""),
+        ("campaign == 'x'", "'campaign:x' in tags", ""),
+        ("campaign != 'x'", "not ('campaign:x' in tags)", ""),
+        ("campaign > 3", "confidence < 0", "cannot be said"),
+        ("dshield_country == 'US'", "extra.dshield_country == 'US'", "no source is known to give dshield_country"),
+    ],
+)
+def test_what_filters_name_has_other_names_here(condition: str, expected: str, told: str) -> None:
+    said: list[str] = []
+    rules = [rule("accept", condition), rule("drop")]
+    found = expression(rules, lambda _outcome, sentence: said.append(sentence), NAMES)
+    assert found == expected
+    FilterSettings.model_validate({"kind": "filter", "inputs": "x", "where": found})
+    assert (told in said[0]) if told else said == []
+
+
+def test_names_come_from_the_nodes(tmp_path: Path) -> None:
+    aggregate = {
+        "class": "minemeld.ft.op.AggregateFT",
+        "inputs": ["node"],
+        "config": {"infilters": [rule("accept", "aws_region == 'eu'", "contains(sources, 'aws.AMAZON') == true"),
+                                 rule("drop")]},
+    }  # fmt: skip
+    made = one(tmp_path, {"prototype": "aws.AMAZON"}, all=aggregate)
+    assert made.processors["all-in"]["where"] == "extra.region == 'eu' and 'node' in sources"
 
 
 def test_the_highest_tlp_that_rules_let_through() -> None:

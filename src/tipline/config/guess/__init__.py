@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel, SecretStr
+
 from tipline.config.edit import put_node
 from tipline.config.guess.candidates import Body, candidates
-from tipline.config.guess.preview import Preview, preview
+from tipline.config.guess.preview import Preview, preview, settings_for
 from tipline.config.library import by_url
 from tipline.errors import FormatError, TiplineError
 from tipline.formats.decode import Limits, decode
@@ -81,8 +83,11 @@ def guess(place: str, over: Mapping[str, Any] | None = None, *, limits: Mapping[
         found = _best(body, part.path, given, spool)
     settings_, seen, others = found
     entry = by_url(place)
+    name = _name(place)
     shown = {"kind": settings_.pop("kind"), "url": settings_.pop("url", place), **settings_}
-    return Guess(_name(place), shown, seen, entry.name if entry else None, others, decoded.warnings)
+    model = settings_for(kinds("source")[shown["kind"]], shown, shown["url"])
+    masked = _masked(shown, model, name)
+    return Guess(name, masked, seen, entry.name if entry else None, others, decoded.warnings)
 
 
 def _best(
@@ -120,6 +125,18 @@ def _best(
         best[1].note = "no indicators were found: this may be no feed"
     others.pop(_label(best[0]), None)
     return (*best, others)
+
+
+def _masked(given: Any, model: Any, path: str) -> Any:
+    """Settings as they may be shown: each secret is a reference to a variable of the environment."""
+    if isinstance(model, SecretStr):
+        return given if str(given).startswith("${") else f"${{env:{re.sub(r'[^A-Za-z0-9]+', '_', path).upper()}}}"
+    inner = vars(model) if isinstance(model, BaseModel) else model
+    if isinstance(given, Mapping) and isinstance(inner, Mapping):
+        return {key: _masked(value, inner.get(key), f"{path}_{key}") for key, value in given.items()}
+    if isinstance(given, list) and isinstance(model, list):
+        return [_masked(value, each, path) for value, each in zip(given, model, strict=True)]
+    return given
 
 
 def _label(settings: Mapping[str, Any]) -> str:

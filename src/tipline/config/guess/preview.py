@@ -57,6 +57,20 @@ _MEANT = {
 }  # fmt: skip
 
 
+def settings_for(kind: type[Kind[NodeSettings]], settings: Mapping[str, Any], url: str) -> Any:
+    """The checked settings of a kind.
+
+    Raises:
+        ConfigError: they are wrong.
+    """
+    try:
+        return kind.Settings.model_validate({**settings, "url": url})
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{where}: {first['msg'].removeprefix('Value error, ')}", fix="correct --set") from exc
+
+
 def preview(
     kind: type[Kind[NodeSettings]], settings: Mapping[str, Any], path: Path, spool: Path, as_of: datetime
 ) -> Preview:
@@ -66,12 +80,7 @@ def preview(
         ConfigError: the settings are wrong.
         FormatError: the file is not of this form.
     """
-    try:
-        model: Any = kind.Settings.model_validate({**settings, "url": str(path)})
-    except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{where}: {first['msg'].removeprefix('Value error, ')}", fix="correct --set") from exc
+    model = settings_for(kind, settings, str(path))
     source = kind("tried", model)
     if not isinstance(source, Source):
         raise ConfigError(f"{kind.kind} is no kind of source", fix="choose another one")

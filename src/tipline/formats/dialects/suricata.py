@@ -11,7 +11,7 @@ import polars as pl
 
 from tipline.formats.dialects.rows import ALLOWED, LINE, RULE, raw, trimmed
 
-_RULE = re.compile(r"^(alert|drop|reject\w*|pass|rejectsrc|rejectdst|rejectboth|config)\s+(\S+)\s+(.+?)\s+\((.*)\)\s*$")
+_RULE = re.compile(r"^(alert|drop|reject\w*|pass|config)\s+(\S+)\s+(.+?)\s+\((.*)\)\s*$")
 _ARROW = re.compile(r"\s+(?:->|<>|=>)\s+")
 _OPTION = re.compile(r'\s*([A-Za-z0-9_.-]+)\s*(?::\s*((?:"(?:[^"\\]|\\.)*"|\\.|[^;"\\])*))?;')
 _HEX = re.compile(r"\|([0-9A-Fa-f ]+)\|")

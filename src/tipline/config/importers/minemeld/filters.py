@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tipline.model import tlp
@@ -12,21 +13,37 @@ from tipline.model.types import type_of_word
 _CONDITION = re.compile(
     r"\s*(?:contains\(\s*(\w+)\s*,\s*('[^']*'|\"[^\"]*\")\s*\)|([A-Za-z_]\w*))\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*"
 )
-_FIELDS = {"confidence": "confidence", "direction": "direction", "sources": "sources", "__indicator": "value"}
+_FIELDS = {"confidence": "confidence", "direction": "direction", "__indicator": "value"}
 _FALSE, _TRUE = "false", "true"
 Say = Callable[[str, str], None]
 
 
-def expression(rules: Any, say: Say) -> str | None:
+@dataclass(frozen=True)
+class Names:
+    """What filters name, and what became of it.
+
+    Attributes:
+        sources: our sources by the name that MineMeld kept in `sources` (`source_name`).
+        extra: our names in `extra` by the names of attributes.
+        tagged: attributes of templates, which are tags: `name:value`.
+    """
+
+    sources: Mapping[str, list[str]] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict)
+    tagged: frozenset[str] = frozenset()
+
+
+def expression(rules: Any, say: Say, names: Names) -> str | None:
     """The updates that rules accept; None: all of them.
 
     Args:
         rules: `infilters` or `outfilters`.
         say: takes an outcome and a sentence.
+        names: what they may name.
     """
     accepted = _TRUE
     for rule in reversed(_rules(rules)):
-        condition, drops = _condition(rule, say)
+        condition, drops = _condition(rule, say, names)
         accepted = _and(_not(condition), accepted) if drops else _or(condition, accepted)
     if accepted == _FALSE:
         return "confidence < 0"  # nothing passes
@@ -72,11 +89,11 @@ def _shares(text: str, level: int) -> bool | None:
     return None if found is None else (tlp.level(found[2]) == level) == (found[1] == "==")
 
 
-def _condition(rule: Mapping[str, Any], say: Say) -> tuple[str, bool]:
+def _condition(rule: Mapping[str, Any], say: Say, names: Names) -> tuple[str, bool]:
     drops = _drops(rule)
     found = _TRUE
     for text in _texts(rule):
-        one = _one(text, say)
+        one = _one(text, say, names)
         if one is None:
             say("lost", f"{text!r} cannot be said: the rule {'drops' if drops else 'accepts'} nothing now")
             one = _FALSE
@@ -84,31 +101,59 @@ def _condition(rule: Mapping[str, Any], say: Say) -> tuple[str, bool]:
     return found, drops
 
 
-def _one(text: str, say: Say) -> str | None:
+def _one(text: str, say: Say, names: Names) -> str | None:
     match = _CONDITION.fullmatch(text)
     if match is None:
         return None
     if match[1]:
-        return _contains(match)
+        return _contains(match, say, names)
     name, operator, value = match[3], match[4], _literal(match[5])
     if value is None:
         return None
     special = _SPECIAL.get(name)
-    if special is not None:
-        return special(operator, value)
+    return special(operator, value) if special is not None else _attribute(name, operator, value, say, names)
+
+
+def _attribute(name: str, operator: str, value: str, say: Say, names: Names) -> str | None:
     if (name, operator, value) == ("confidence", ">", "75"):
         say("changed", "confidence > 75 became >= 75: exactly 75 was in no feed")
         operator = ">="
-    return _compare(_FIELDS.get(name, f"extra.{name}"), operator, value)
+    if name == "sources":
+        return _negated(_source(value, say, names), operator) if operator in {"==", "!="} else None
+    if name in names.tagged:
+        tag = f"'{name}:{value.strip(chr(39))}' in tags"
+        return _negated(tag, operator) if operator in {"==", "!="} and value != "null" else None
+    return _compare(_FIELDS.get(name) or _extra(name, say, names), operator, value)
 
 
-def _contains(match: re.Match[str]) -> str | None:
+def _contains(match: re.Match[str], say: Say, names: Names) -> str | None:
     wanted = {("==", "true"): True, ("!=", "true"): False, ("==", "false"): False}.get((match[4], match[5]))
     if wanted is None:
         return None
     literal = _quoted(match[2][1:-1])
-    one = f"{literal} in sources" if match[1] == "sources" else f"contains(extra.{match[1]}, {literal})"
-    return one if wanted else _not(one)
+    if match[1] == "sources":
+        one = _source(literal, say, names)
+    else:
+        one = f"contains({_extra(match[1], say, names)}, {literal})"
+    return _negated(one, "==" if wanted else "!=")
+
+
+def _source(literal: str, say: Say, names: Names) -> str:
+    """Whether a source told of it; MineMeld knew it by its `source_name`, which several nodes may share."""
+    told = names.sources.get(literal[1:-1].replace("''", "'"))
+    if told is None:
+        say("lost", f"no source is called {literal}: what asks for it matches nothing")
+    return " or ".join(f"{_quoted(name)} in sources" for name in told or []) or f"{literal} in sources"
+
+
+def _extra(name: str, say: Say, names: Names) -> str:
+    if name not in names.extra:
+        say("lost", f"no source is known to give {name}: what asks for it matches nothing until one keeps it in extra")
+    return f"extra.{names.extra.get(name, name)}"
+
+
+def _negated(text: str, operator: str) -> str:
+    return text if operator == "==" else _not(text)
 
 
 def _literal(text: str) -> str | None:
@@ -147,9 +192,6 @@ def _share(operator: str, value: str) -> str | None:
 
 def _compare(field: str, operator: str, value: str) -> str:
     """With what a missing attribute gives in MineMeld: less than any number, unequal to everything but null."""
-    if field == "sources":
-        inside = f"{value} in sources"
-        return inside if operator == "==" else _not(inside)
     plain = f"{field} {operator} {value}"
     missing = value != "null" and operator in {"!=", "<", "<="} and field not in {"value", "confidence"}
     return f"({field} == null or {plain})" if missing else plain

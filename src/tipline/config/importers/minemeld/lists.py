@@ -26,7 +26,7 @@ def carry(node: Node, tree: Tree, made: Imported, now: datetime) -> None:
         return
     path = f"lists/{node.name}.jsonl"
     made.files[path] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    made.needed.append(f"once the program runs: tipline add - --source {node.name} < {path}")
+    made.needed.append(f"before the first run: tipline add - --source {node.name} < {path}")
     made.say(node.name, "indicators", "translated", f"{len(rows):,} entries: {path}")
 
 

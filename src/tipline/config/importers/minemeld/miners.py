@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import polars as pl
 
+from tipline.config.importers.minemeld.filters import Names
 from tipline.config.importers.minemeld.nodes import Node, stock
 from tipline.config.importers.report import Imported
 from tipline.config.library import by_prototype
@@ -54,6 +55,31 @@ def source(node: Node, made: Imported, reader: Reader | None, why: str) -> dict[
     return found
 
 
+def names(nodes: Iterable[Node], sources: Mapping[str, Mapping[str, Any]]) -> Names:
+    """What became of all that filters may name: sources and attributes.
+
+    Args:
+        nodes: every miner.
+        sources: what they became.
+    """
+    told: dict[str, list[str]] = {}
+    extra: dict[str, str] = {}
+    tagged: set[str] = set()
+    for node in nodes:
+        told.setdefault(node.text("source_name") or node.name, []).append(node.name)
+        prefix = f"{node.text('prefix') or 'json'}_" if node.cls == "json.SimpleJSON" else ""
+        extra |= {f"{prefix}{name}": name for name in sources[node.name].get("extra", [])}
+        tagged |= set(_others(node))
+    return Names(told, extra, frozenset(tagged))
+
+
+def _others(node: Node) -> dict[str, Any]:
+    """Attributes of the template that have no setting of their own."""
+    given = node.config.get("attributes")
+    known = {"confidence", "share_level", "direction", "type"}
+    return {str(key): value for key, value in given.items() if key not in known} if isinstance(given, dict) else {}
+
+
 def _whole(value: Any, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
 
@@ -83,8 +109,7 @@ def _attributes(node: Node, made: Imported, found: dict[str, Any]) -> None:
         found["direction"] = attributes["direction"]
     if attributes.get("type") and found["kind"] in {"lines", "csv", "json"}:
         found["type"] = str(attributes["type"])
-    others = [f"{key}:{value}" for key, value in attributes.items()
-              if key not in {"confidence", "share_level", "direction", "type"}]  # fmt: skip
+    others = [f"{key}:{value}" for key, value in _others(node).items()]
     if others:
         found["tags"] = others
         made.say(node.name, "attributes", "translated", f"as tags: {', '.join(others)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class _Graph:
     made: Imported = field(default_factory=Imported)
     stands: dict[str, str] = field(default_factory=dict)
     allowing: set[str] = field(default_factory=set)
+    names: filters.Names = field(default_factory=filters.Names)
 
     def translate(self) -> Imported:
         access = outputs.access_of(self.tree, self.made)
@@ -47,9 +49,12 @@ class _Graph:
         for name, cls in found.items():
             if cls.sort == "processor":
                 self.allowing |= set(self._leaves(self._allowed(self.nodes[name])))
-        for name, cls in found.items():
-            if cls.sort == "miner":
-                self._source(self.nodes[name], cls)
+        mined = [(self.nodes[name], cls) for name, cls in found.items() if cls.sort == "miner"]
+        for node, cls in mined:
+            self._source(node, cls)
+        self.names = miners.names([node for node, _ in mined], self.made.sources)
+        for node, _ in mined:
+            self._filtered(node, node.name, "outfilters")
         for name, cls in found.items():
             if cls.sort == "processor":
                 self._processor(self.nodes[name], cls.kind)
@@ -90,19 +95,18 @@ class _Graph:
             self.made.say(node.name, "whitelist", "kept",
                           "the tag exact: it takes out the very value; without it, what lies below, too")  # fmt: skip
         self.made.sources[node.name] = made
-        self._filtered(node, node.name, "outfilters")
 
     def _filtered(self, node: Node, name: str, which: str) -> None:
         """A filter behind a node; what reads the node reads the filter."""
         self.stands[node.name] = name
-        where = filters.expression(node.config.get(which), self._saying(node, which))
+        where = self._where(node, which)
         if where is not None:
             after = f"{name}-out"
             self.made.processors[after] = {"kind": "filter", "inputs": name, "where": where}
             self.stands[node.name] = after
 
-    def _saying(self, node: Node, which: str) -> Any:
-        return lambda outcome, text: self.made.say(node.name, which, outcome, text)
+    def _where(self, node: Node, which: str) -> str | None:
+        return filters.expression(node.config.get(which), partial(self.made.say, node.name, which), self.names)
 
     def _inputs(self, node: Node, without: list[str]) -> list[str]:
         found = []
@@ -125,12 +129,12 @@ class _Graph:
     def _name_of(self, name: str) -> str:
         """A processor that comes later: by what its filter will be called."""
         rules = self.nodes[name].config.get("outfilters")
-        return name if filters.expression(rules, lambda *_: None) is None else f"{name}-out"
+        return name if filters.expression(rules, lambda *_: None, self.names) is None else f"{name}-out"
 
     def _processor(self, node: Node, kind: str) -> None:
         allowed = self._allowed(node)
         inputs: Any = self._inputs(node, allowed)
-        where = filters.expression(node.config.get("infilters"), self._saying(node, "infilters"))
+        where = self._where(node, "infilters")
         if where is not None:
             before = f"{node.name}-in"
             self.made.processors[before] = {"kind": "filter", "inputs": inputs, "where": where}
@@ -157,7 +161,7 @@ class _Graph:
             self.made.say(node.name, "enable_list_merge", "kept", "lists are always merged, without repetitions")
 
     def _output(self, node: Node, kind: str, access: outputs.Access) -> None:
-        where = filters.expression(node.config.get("infilters"), self._saying(node, "infilters"))
+        where = self._where(node, "infilters")
         body = outputs.output(node, kind, access, self.made, keep_blocking=self.keep_blocking)
         body["inputs"] = self._inputs(node, [])
         if where is not None:
