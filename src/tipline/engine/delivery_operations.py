@@ -8,10 +8,10 @@ from pydantic import Field
 
 from tipline.engine import defender_items, journeys
 from tipline.engine.defender_items import ItemFilter
-from tipline.engine.operation import Base, operation
+from tipline.engine.delivering import Delivering
+from tipline.engine.operation import operation
 from tipline.engine.people import RequestError
 from tipline.engine.reconcile import CLEAN, DRIFT, SKIPPED
-from tipline.outputs.delivery import Delivered
 from tipline.store import receipt_search
 from tipline.store.receipt_search import Wanted
 from tipline.store.schema import published_table
@@ -21,7 +21,7 @@ Confidence = Annotated[int, Field(ge=0, le=100)]
 _SOURCES = 50
 
 
-class DeliveryOperations(Base):
+class DeliveryOperations(Delivering):
     """What people ask of deliveries."""
 
     @operation
@@ -133,8 +133,8 @@ class DeliveryOperations(Base):
         """A Defender tenant's indicators: ours as accepted, others' as last read.
 
         Returns:
-            items, next, total, and counts: groups (the portal's tabs), facets (whose, action, severity, by), soon
-            (expire within a day); and read: when the tenant was last read.
+            items, next, total, and counts: groups (the portal's tabs), facets (whose, action, severity, by), edited (by
+            people), soon (expire within a day); and read: when the tenant was last read.
         """
         self._delivered(output)
         if self.engine.graph.outputs[output].kind != "microsoft-defender":
@@ -175,25 +175,6 @@ class DeliveryOperations(Base):
         """The requests that a delivery would make for the first published indicators; none is made."""
         (name,) = self._delivered(output)
         return self.scheduler.deliveries.preview(name, limit)
-
-    def _delivered(self, output: str | None) -> list[str]:
-        """A delivered output of the asker's, or all of them.
-
-        Raises:
-            RequestError: it is none.
-        """
-        outputs = self.engine.graph.outputs
-        known = self._owned(name for name, kind in outputs.items() if isinstance(kind, Delivered))
-        if output is not None:
-            self._known(output, known, "delivered output")
-        return known if output is None else [output]
-
-    def _deliver(self, outputs: list[str]) -> None:
-        """Get deliveries going: by the server's own threads, or here and now."""
-        if self.scheduler.alive:
-            self.scheduler.deliveries.wake(outputs)
-        else:
-            self.scheduler.deliveries.drain()
 
 
 def _is_key(text: str) -> bool:
