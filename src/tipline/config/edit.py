@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from tipline.errors import ConfigError
 
 _WIDTH = 4096  # columns at which long values would be folded
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes `null` as a word, so that a setting that is null on purpose says so."""
+
+    def nothing(self, _value: None) -> ScalarNode:
+        """The word."""
+        node: ScalarNode = self.represent_scalar("tag:yaml.org,2002:null", "null")
+        return node
+
+
+_Representer.add_representer(type(None), _Representer.nothing)
 
 
 def put_node(text: str, section: str, name: str, body: Mapping[str, Any], *, replace: bool = False) -> str:
@@ -75,6 +89,23 @@ def settings_of(text: str) -> CommentedMap:
     return _parsed(text)[1]
 
 
+def edited(text: str, change: Callable[[CommentedMap], None]) -> str:
+    """One node's settings (YAML text) after a change; where nothing changes, every character stays.
+
+    Args:
+        text: settings of one node.
+        change: changes them in place.
+
+    Raises:
+        ConfigError: the text is not a mapping in YAML.
+    """
+    yaml, settings = _parsed(text)
+    before = _written(yaml, settings)
+    change(settings)
+    after = _written(yaml, settings)
+    return text if after == before else after
+
+
 def _holding(document: CommentedMap, section: str, name: str) -> CommentedMap:
     """The section that holds a node."""
     nodes = document.get(section)
@@ -94,6 +125,7 @@ def _change(node: CommentedMap, body: Mapping[str, Any]) -> None:
 
 def _parsed(text: str) -> tuple[YAML, CommentedMap]:
     yaml = YAML(typ="rt")
+    yaml.Representer = _Representer
     yaml.preserve_quotes = True
     yaml.width = _WIDTH
     sequence = next((line for line in text.splitlines() if line.lstrip().startswith("- ")), "")
