@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tipline.config.guess import guess
 from tipline.config.library import entry, search, source_of
-from tipline.engine.configuration_operations import ConfigurationOperations
+from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.operation import operation
 from tipline.engine.people import RequestError
 from tipline.sources.fetch_settings import FetchSettings
@@ -20,7 +20,7 @@ _MOST = 16 << 20  # characters of a body
 _LIMITS = {"max_bytes": 64 << 20, "max_time": 60, "retries": 0}
 
 
-class LibraryOperations(ConfigurationOperations):
+class LibraryOperations(DraftOperations):
     """Search, show, add; and try."""
 
     @operation
