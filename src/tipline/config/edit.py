@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
 
+from tipline.config import spans
 from tipline.errors import ConfigError
 
 _WIDTH = 4096  # columns at which long values would be folded
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes `null` as a word, so that a setting that is null on purpose says so."""
+
+    def nothing(self, _value: None) -> ScalarNode:
+        """The word."""
+        node: ScalarNode = self.represent_scalar("tag:yaml.org,2002:null", "null")
+        return node
+
+
+_Representer.add_representer(type(None), _Representer.nothing)
 
 
 def put_node(text: str, section: str, name: str, body: Mapping[str, Any], *, replace: bool = False) -> str:
@@ -28,32 +43,26 @@ def put_node(text: str, section: str, name: str, body: Mapping[str, Any], *, rep
     Raises:
         ConfigError: the text is not a mapping in YAML, or the name is taken.
     """
-    yaml, document = _parsed(text)
-    nodes = document.get(section)
-    if nodes is None:
-        nodes = document[section] = CommentedMap()
-    if not isinstance(nodes, CommentedMap):
-        raise ConfigError(f"{section} must map names to nodes", fix="correct the file first")
-    taken = any(name in (document.get(part) or {}) for part in ("sources", "processors", "outputs"))
-    if taken and not (replace and name in nodes):
-        raise ConfigError(f"there is a node {name} already", fix="choose another name")
-    nodes.fa.set_block_style()
+    document = _parsed(text)[1]
+    nodes = _checked(document, section, name, replace=replace)
     if isinstance(nodes.get(name), CommentedMap):
-        _change(nodes[name], body)
+        settings = edited(node_text(text, section, name), lambda there: _change(there, body))
     else:
-        nodes[name] = CommentedMap({key: _flow(value) for key, value in body.items()})
-    return _written(yaml, document)
+        settings = _written(_parsed("")[0], CommentedMap({key: _flow(value) for key, value in body.items()}))
+    return put_node_text(text, section, name, settings, replace=replace)
 
 
 def drop_node(text: str, section: str, name: str) -> str:
-    """The text without a node.
+    """The text without a node, and without the comment right above it.
 
     Raises:
         ConfigError: there is no such node.
     """
     yaml, document = _parsed(text)
-    del _holding(document, section, name)[name]
-    return _written(yaml, document)
+    nodes, lines = _holding(document, section, name), text.splitlines(keepends=True)
+    made = None if nodes.fa.flow_style() else spans.take_out(lines, spans.span(lines, document, section, name))
+    del nodes[name]
+    return made if made is not None and _says(made, document) else _written(yaml, document)
 
 
 def node_text(text: str, section: str, name: str) -> str:
@@ -63,7 +72,63 @@ def node_text(text: str, section: str, name: str) -> str:
         ConfigError: there is no such node.
     """
     yaml, document = _parsed(text)
-    return _written(yaml, _holding(document, section, name)[name])
+    nodes, lines = _holding(document, section, name), text.splitlines(keepends=True)
+    made = "" if nodes.fa.flow_style() else spans.cut(lines, spans.span(lines, document, section, name))
+    return made if made and _says(made, nodes[name]) else _written(yaml, nodes[name])
+
+
+def put_node_text(text: str, section: str, name: str, body: str, *, replace: bool = False) -> str:
+    """The text with a node whose settings are YAML text, to the letter.
+
+    Args:
+        text: YAML.
+        section: where.
+        name: of the node.
+        body: its settings.
+        replace: whether a node of that name may go.
+
+    Raises:
+        ConfigError: either text is not a mapping in YAML, or the name is taken.
+    """
+    (yaml, document), settings = _parsed(text), settings_of(body)
+    nodes = _checked(document, section, name, replace=replace)
+    made = _spliced(text, document, section, name, body, inline=bool(settings.fa.flow_style()))
+    nodes.fa.set_block_style()
+    nodes[name] = settings
+    document[section] = nodes
+    return made if made is not None and _says(made, document) else _written(yaml, document)
+
+
+def _checked(document: CommentedMap, section: str, name: str, *, replace: bool) -> CommentedMap:
+    """The section that a node goes into (a new one, if there is none)."""
+    nodes = document.get(section)
+    if nodes is None:
+        nodes = CommentedMap()
+    if not isinstance(nodes, CommentedMap):
+        raise ConfigError(f"{section} must map names to nodes", fix="correct the file first")
+    taken = any(name in (document.get(part) or {}) for part in ("sources", "processors", "outputs"))
+    if taken and not (replace and name in nodes):
+        raise ConfigError(f"there is a node {name} already", fix="choose another name")
+    return nodes
+
+
+def _spliced(text: str, document: CommentedMap, section: str, name: str, body: str, *, inline: bool) -> str | None:
+    """The text with a node written into its lines; None: its section does not stand on lines."""
+    lines = text.splitlines(keepends=True)
+    last = spans.section_end(lines, document, section)
+    if last is None:
+        return None
+    if name in document[section]:
+        return spans.put(lines, spans.span(lines, document, section, name), body, inline=inline)
+    return spans.append(lines, last, name, body, inline=inline)
+
+
+def _says(text: str, wanted: Any) -> bool:
+    """Whether a text means the same as a document."""
+    try:
+        return bool(settings_of(text) == wanted)
+    except ConfigError:
+        return False
 
 
 def settings_of(text: str) -> CommentedMap:
@@ -73,6 +138,23 @@ def settings_of(text: str) -> CommentedMap:
         ConfigError: it is not a mapping in YAML.
     """
     return _parsed(text)[1]
+
+
+def edited(text: str, change: Callable[[CommentedMap], None]) -> str:
+    """One node's settings (YAML text) after a change; where nothing changes, every character stays.
+
+    Args:
+        text: settings of one node.
+        change: changes them in place.
+
+    Raises:
+        ConfigError: the text is not a mapping in YAML.
+    """
+    yaml, settings = _parsed(text)
+    before = _written(yaml, settings)
+    change(settings)
+    after = _written(yaml, settings)
+    return text if after == before else after
 
 
 def _holding(document: CommentedMap, section: str, name: str) -> CommentedMap:
@@ -94,6 +176,7 @@ def _change(node: CommentedMap, body: Mapping[str, Any]) -> None:
 
 def _parsed(text: str) -> tuple[YAML, CommentedMap]:
     yaml = YAML(typ="rt")
+    yaml.Representer = _Representer
     yaml.preserve_quotes = True
     yaml.width = _WIDTH
     sequence = next((line for line in text.splitlines() if line.lstrip().startswith("- ")), "")

@@ -7,9 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from tipline.config.hidden import MASK
 from tipline.sources.guardrails import mask_url
-
-MASK = "••••••"
 
 
 def own_settings(settings: BaseModel, prefix: str = "") -> Iterator[dict[str, str]]:
