@@ -252,3 +252,22 @@ def test_teams_edit_and_commit_their_own_part(tmp_path: Path) -> None:
         assert [each["name"] for each in blue("draft")["changes"]] == ["b2"]
         blue("draft_commit", message="", revision=blue("draft")["revision"])
         assert "b2" in _file(operations)
+
+
+def test_a_node_is_checked_while_it_is_written(ann: Person) -> None:
+    def check(text: str, name: str = "feed", section: str = "sources") -> list[tuple[Any, str, str]]:
+        found = ann("draft_check", section=section, name=name, text=text)["problems"]
+        return [(each["line"], each["path"], each["what"]) for each in found]
+
+    assert check(ann("draft_node", name="feed")["text"]) == []
+    assert check("kind: lines\nurl: x\n\nconfidence: 200\n") == [
+        (4, "confidence", "Input should be less than or equal to 100")
+    ]
+    assert check("kind: lines\nurl: [x\n")[0][0] == 3
+    assert check("kind: lines\nurl: x\nurll: y\n")[0][:2] == (3, "urll")
+    assert check("kind: csv\nurl: x\n")[0][1:] == ("kind", "feed is a lines source, and stays one")
+    assert check("{kind: list,\n inputs: [nothing]}\n", "list", "outputs")[0][:2] == (2, "inputs")
+    assert check(f"kind: lines\nurl: x\nbearer: {MASK}\n")[0][1:] == (
+        "bearer", "bearer: the hidden value is not known here")  # fmt: skip
+    assert check("just words")[0][2].startswith("the file's top level is not a mapping")
+    assert check("kind: lines\nurl: ${env:NOTHING_OF_THIS_NAME}\n")[0][:2] == (2, "url")

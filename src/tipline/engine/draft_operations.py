@@ -112,6 +112,19 @@ class DraftOperations(ConfigurationOperations):
         return {"name": name, "seen": self._drafting.put(section, name, body, seen=seen, user=user)}
 
     @operation
+    def draft_check(self, section: SectionName, name: str, text: str = Field(max_length=1 << 20)) -> dict[str, Any]:
+        """The problems that a node of the candidate would have with these settings; nothing is saved.
+
+        Args:
+            section: where it stands.
+            name: of the node.
+            text: its settings as YAML.
+        """
+        drafting = self._drafting
+        found = drafting.node_problems(drafting.now(), section, name or "new", text)
+        return {"problems": [_of_node(each, name) for each in found]}
+
+    @operation
     def draft_drop(self, name: str, seen: str, user: str = "") -> dict[str, Any]:
         """Take a node out of the candidate; it runs on until that is put to work."""
         _, user = self._acting(None, user)
@@ -243,6 +256,13 @@ def _lines(before: str, after: str) -> list[str]:
     """Every line of two texts, with ` `, `+` or `-` before it."""
     made = difflib.unified_diff(before.splitlines(), after.splitlines(), n=_WHOLE, lineterm="")
     return [line for number, line in enumerate(made) if number > 2] or [f" {line}" for line in after.splitlines()]
+
+
+def _of_node(problem: Problem, name: str) -> dict[str, Any]:
+    path = ".".join(map(str, problem.place[2:]))
+    what = problem.what.removeprefix(f"{name}.{path}: ").removeprefix(f"{name}: ")
+    line = int(problem.where) if problem.where.isdigit() else None
+    return {"severity": problem.severity, "line": line, "path": path, "what": what, "fix": problem.fix}
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from textwrap import indent
 from typing import Any
 
-from tipline.config.check import NAME, SECTIONS, Checked, check_text
+from tipline.config.check import NAME, SECTIONS, Checked, check_document, check_text
 from tipline.config.edit import drop_node, put_node_text, settings_of
 from tipline.config.hidden import MASK, hide_node, hide_text, restore_node
 from tipline.config.merge import Change, Side, applied, changes, merged, parts
 from tipline.config.wiring import Problem
+from tipline.config.yamlfile import Document, parse
 from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.configuring import Committed, Configuring, ConflictError
 from tipline.engine.people import RequestError
@@ -29,6 +32,7 @@ from tipline.store import versions
 from tipline.store.versions import Candidate, Version
 
 _TRIES = 3
+_HEAD = 2  # lines that stand above a node's settings, when it is looked at alone
 
 
 @dataclass(frozen=True)
@@ -219,6 +223,33 @@ class Drafting:
         """The candidate with its problems."""
         return check_text(draft.text, self.engine.configuration.path)
 
+    def node_problems(self, draft: Draft, section: str, name: str, text: str) -> list[Problem]:
+        """The problems that a node would have with other settings; `where` is a line of these alone.
+
+        Args:
+            draft: the candidate.
+            section: where the node stands.
+            name: of the node.
+            text: its settings, perhaps with hidden secrets.
+        """
+        path = self.engine.configuration.path
+        try:
+            _alone(section, name, text, path)  # says the line of what is no YAML
+            whole = restore_node(text, parts(draft.text).get((section, name), ""), kind_of(section, text))
+            alone = _alone(section, name, whole, path)
+        except ConfigError as exc:
+            line = exc.where.rpartition(":")[2]
+            at = str(max(1, int(line) - _HEAD)) if line.isdigit() else ""
+            return [Problem("error", at, exc.what, exc.fix, (section, name, *_setting(exc.where)))]
+        found = check_document(_with_node(_parsed(draft.text, path), alone, section, name))
+        problems = [each for each in found.problems if each.place[:2] == (section, name)]
+        running = self.engine.configuration.nodes().get(name)
+        if running is not None and running.kind != (_settings(whole).get("kind") or running.kind):
+            what = f"{name} is a {running.kind} {running.sort}, and stays one"
+            problems.append(Problem("error", "", what, "add another node for another kind", (section, name, "kind")))
+        lines = (str(max(1, alone.line(each.place) - _HEAD)) for each in problems)
+        return [replace(each, where=line) for each, line in zip(problems, lines, strict=True)]
+
     def about_mine(self, draft: Draft, problems: list[Problem]) -> list[Problem]:
         """The problems that concern what the asker may change, or all where that is everything."""
         if self._whole(draft.text):
@@ -299,6 +330,30 @@ class Drafting:
             if versions.keep_candidate(control, made):
                 return
         raise ConflictError("somebody else saves the candidate all the time", fix="try again")
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str, path: Path) -> Document:
+    """The other nodes while one is being edited: their references are looked up once."""
+    return parse(text, path)
+
+
+def _alone(section: str, name: str, text: str, path: Path) -> Document:
+    return parse(f"{section}:\n  {name}:\n{indent(text, '    ')}", path)
+
+
+def _with_node(document: Document, alone: Document, section: str, name: str) -> Document:
+    """A document with one node of another one."""
+    nodes = {**(document.data.get(section) or {}), **(alone.data.get(section) or {})}
+    lines = {place: line for place, line in document.lines.items() if place[:2] != (section, name)}
+    return replace(
+        document, data={**document.data, section: nodes}, lines={**lines, **alone.lines}, missing=alone.missing
+    )
+
+
+def _setting(where: str) -> tuple[str, ...]:
+    """The path of a setting, where an error is about one."""
+    return tuple(where.split(".")) if where and ":" not in where else ()
 
 
 def digest(text: str) -> str:

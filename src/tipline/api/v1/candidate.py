@@ -24,6 +24,14 @@ class Node(Body):
     seen: str = Field(default="", max_length=100, description="What its `seen` said; empty for a new node.")
 
 
+class NodeText(Body):
+    """Settings in the making."""
+
+    section: Section = Field(description="Where the node stands.")
+    name: str = Field(default="", max_length=100, description="The node.")
+    text: str = Field(max_length=1 << 20, description="Its settings as YAML.")
+
+
 class Decision(Body):
     """Which change holds, where the candidate and a version put to work since changed the same node."""
 
@@ -78,6 +86,12 @@ def drop_candidate_node(asked: Configuring, name: Name, seen: Seen) -> dict[str,
 def undo_candidate_node(asked: Configuring, name: Name) -> dict[str, Any]:
     """Take back what the candidate changes of a node."""
     return asked.call("draft_undo", name=name)
+
+
+@router.post("/check")
+def check_candidate_node(asked: Configuring, body: NodeText) -> dict[str, Any]:
+    """The problems that a node would have with other settings, each with its line and setting."""
+    return asked.call("draft_check", **dict(body))
 
 
 @router.post("/decide")
