@@ -44,14 +44,14 @@ class ConfigurationOperations(Base):
         """Put a text to work and write it to the file; `approve` lets what the plan showed pass the guards."""
         self._whole_file()
         _, user = self._acting(None, user)
-        return _committed(self._configuring.commit(text, message, base=base, user=user, approve=approve))
+        return committed(self._configuring.commit(text, message, base=base, user=user, approve=approve))
 
     @operation
     def revert(self, version: int, message: str = "", *, approve: bool = False, user: str = "") -> dict[str, Any]:
         """Put an earlier version to work again."""
         self._whole_file()
         _, user = self._acting(None, user)
-        return _committed(self._configuring.revert(version, message, user=user, approve=approve))
+        return committed(self._configuring.revert(version, message, user=user, approve=approve))
 
     @operation
     def node_settings(self, name: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class ConfigurationOperations(Base):
         _, user = self._acting(None, user)
         body = settings_of(text) if text is not None else settings or {}
         done = self._configuring.put_node(section, name, body, message, base=base, user=user, approve=approve)
-        return _committed(done)
+        return committed(done)
 
     @operation
     def drop_node(
@@ -83,14 +83,14 @@ class ConfigurationOperations(Base):
     ) -> dict[str, Any]:
         """Take one node out of the configuration, and put that to work."""
         _, user = self._acting(None, user)
-        return _committed(self._configuring.drop_node(name, message, base=base, user=user, approve=approve))
+        return committed(self._configuring.drop_node(name, message, base=base, user=user, approve=approve))
 
     @operation
     def reload(self, user: str = "") -> dict[str, Any]:
         """Put to work what stands in the configuration file now."""
         self._whole_file()
         _, user = self._acting(None, user)
-        return _committed(self._configuring.reload(user))
+        return committed(self._configuring.reload(user))
 
     @operation
     def history(self, limit: int = 50, before: int | None = None) -> dict[str, Any]:
@@ -115,7 +115,8 @@ class ConfigurationOperations(Base):
         return Configuring(self.scheduler, self.asker)
 
 
-def _committed(done: Committed) -> dict[str, Any]:
+def committed(done: Committed) -> dict[str, Any]:
+    """What came of a change, as operations answer."""
     outputs = [
         {"output": each.output, "added": each.added, "changed": each.changed, "removed": each.removed,
          "held": each.held, "message": each.message}

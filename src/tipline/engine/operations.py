@@ -14,7 +14,6 @@ from tipline.config.schema import Configuration
 from tipline.durations import Duration
 from tipline.engine import journeys
 from tipline.engine.account_operations import AccountOperations
-from tipline.engine.configuration_operations import ConfigurationOperations
 from tipline.engine.delivery_operations import DeliveryOperations
 from tipline.engine.doctor import diagnose
 from tipline.engine.evaluate import Evaluated
@@ -27,7 +26,6 @@ from tipline.engine.people import Entry
 from tipline.engine.plan import approve as approve_plan
 from tipline.engine.plan import plan
 from tipline.engine.search_operations import SearchOperations
-from tipline.engine.secret_operations import SecretOperations
 from tipline.engine.status import status
 from tipline.engine.upkeep_operations import UpkeepOperations
 from tipline.engine.verify import verify
@@ -61,9 +59,7 @@ class NewEntry(BaseModel):
 class Operations(
     AccountOperations,
     SearchOperations,
-    SecretOperations,
     LibraryOperations,
-    ConfigurationOperations,
     DeliveryOperations,
     UpkeepOperations,
     Base,
