@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,7 +41,9 @@ class NewEntry(BaseModel):
 
     value: str = Field(description="The indicator, in any spelling.")
     type: str | None = Field(default=None, description="Its type; detected if not given.")
-    ttl: Duration | None = Field(default=None, description="How long it stays, such as 30d; for good if not given.")
+    ttl: Duration | Literal["never"] | None = Field(
+        default=None, description="How long it stays, such as 30d, or never; as its source says if not given."
+    )
     comment: str | None = Field(default=None, description="Why it was added.")
     tlp: str | None = Field(default=None, description="clear, green, amber, amber+strict or red.")
     tags: list[str] = Field(default_factory=list, description="Tags.")
@@ -49,7 +51,9 @@ class NewEntry(BaseModel):
 
     def entry(self) -> Entry:
         """For the engine."""
-        return Entry(self.value, self.type, self.ttl, self.comment, self.tlp, tuple(self.tags), self.confidence)
+        ttl = None if self.ttl == "never" else self.ttl
+        never, tags = self.ttl == "never", tuple(self.tags)
+        return Entry(self.value, self.type, ttl, never, self.comment, self.tlp, tags, self.confidence)
 
 
 class Operations(
