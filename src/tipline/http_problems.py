@@ -25,6 +25,7 @@ _STATUS = {
     "changed": HTTPStatus.PRECONDITION_FAILED,
     "too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "config": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "format": HTTPStatus.UNPROCESSABLE_ENTITY,
     "too-many": HTTPStatus.TOO_MANY_REQUESTS,
     "far-side": HTTPStatus.BAD_GATEWAY,
     "sign-in": HTTPStatus.BAD_GATEWAY,

@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from tipline.model import tlp
 
 Sort = Literal["source", "processor", "output"]
+TEAM = "default"  # the team of what does not say
 PACKAGES: dict[Sort, str] = {
     "source": "tipline.sources",
     "processor": "tipline.processors",
@@ -49,7 +50,7 @@ class NodeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     kind: str = Field(description="What the node does: one of the kinds of its section.")
-    team: str = Field(default="default", description="The team that the node belongs to.")
+    team: str = Field(default=TEAM, description="The team that the node belongs to.")
     distribution: Literal["team", "server", "all"] = Field(
         default="team", description="Who may use what the node yields: its team, this server, or anyone."
     )

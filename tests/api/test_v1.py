@@ -71,7 +71,7 @@ def everything() -> list[tuple[str, str, Any]]:
             "/status", "/health", "/nodes", "/holds", "/feeds", "/feeds/overlap", "/deliveries", "/teams", "/me",
             "/keys", "/sessions", "/configuration", "/configuration/versions",
             "/configuration/versions/1", "/secrets", "/audit", "/users", "/metrics", "/vitals",
-            "/allow-lists", f"/indicators?text={RED}",
+            "/allow-lists", "/library", "/library/spamhaus-drop", f"/indicators?text={RED}",
             "/feeds/overlap?source=private-feed", "/feeds/overlap?source=shared-feed&source=private-feed",
         )
     ]  # fmt: skip
@@ -256,3 +256,26 @@ def test_the_api_and_the_command_line_say_the_same(admin: Client, operations: Op
         for each in (over_http, directly):
             each.pop("at", None)
         assert over_http == directly
+
+
+def test_the_library_is_found_looked_at_and_added_to_ones_own_team(green: Client, operations: Operations) -> None:
+    found = green("GET", f"{API}/library?text=spamhaus+drop&status=live").json()["entries"]
+    assert "spamhaus-drop" in [entry["name"] for entry in found]
+    operations.engine.configuration.path.write_text(two_teams_text(operations, "", ""))
+    add = {"node": "drop", "settings": {"enabled": False, "confidence": 71}, "message": "asked for by the desk"}
+    assert green("POST", f"{API}/library/spamhaus-drop/add", json=add).status_code == 200
+    made = operations.engine.configuration.sources["drop"].settings
+    assert (made.team, made.confidence) == ("green", 71)
+    assert green("POST", f"{API}/library/spamhaus-drop/add", json=add).status_code == 400
+    assert green("GET", f"{API}/library/spamhaus-drop").json()["in_use"] == ["drop"]
+    assert green("GET", f"{API}/library/no-such").json()["status"] == 422
+
+
+def test_a_feed_is_tried_without_being_added(green: Client, operations: Operations) -> None:
+    before = operations.call("configuration", {})["version"]
+    found = green("POST", f"{API}/feeds/try", json={"body": "ioc,type\nevil.com,domain\n"}).json()
+    assert found["settings"]["columns"] == {"value": "ioc", "type": "type"}
+    refused = green("POST", f"{API}/feeds/try", json={"url": "http://127.0.0.1:9/x"})
+    assert refused.status_code == 400
+    assert "127.0.0.1" in refused.json()["what"] + refused.json()["where"]
+    assert operations.call("configuration", {})["version"] == before

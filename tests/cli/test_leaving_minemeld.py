@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from urllib.request import ProxyHandler, Request, build_opener
 
 import httpx
 import pytest
@@ -15,21 +19,25 @@ from sources.conftest import Web
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = DATA / "minemeld" / "golden"
 TOR = DATA / "plain" / "tor" / "tor-exit-nodes.cut.lst"
+SCRIPT = "four unrelated words: tripod lemon"  # the password of a user for scripts
 PASSWORD, APR1 = "edge-secret", "$apr1$r31aBcDe$8XGyvdnZjSybtg/7iK90./"
 # What the CERT publishes is what MineMeld's tests fed it with; the node's name is in some of the recorded answers.
 LAB = """\
 nodes:
   localdb: {prototype: minemeldlocal.cert_addresses, output: true}
   cert_urls: {prototype: minemeldlocal.cert_urls, output: true}
+  cert_domains: {prototype: minemeldlocal.cert_domains, output: true}
   tor: {prototype: minemeldlocal.tor, output: true}
   own: {prototype: stdlib.listIPv4Generic, output: true, config: {attributes: {confidence: 30, share_level: green}}}
   wlist: {prototype: stdlib.listIPv4Generic, output: true}
   addresses: {prototype: stdlib.aggregatorIPv4Generic, inputs: [localdb, tor, own, wlist], output: true}
   urls: {prototype: stdlib.aggregatorURL, inputs: [cert_urls, wlist], output: true}
+  domains: {prototype: stdlib.aggregatorDomain, inputs: [cert_domains, wlist], output: true}
   IPv4HC: {prototype: stdlib.feedHCGreen, inputs: [addresses], output: false}
   IPv4MC: {prototype: stdlib.feedMCGreen, inputs: [addresses], output: false}
   IPv4LC: {prototype: stdlib.feedLCGreen, inputs: [addresses], output: false}
   URLHC: {prototype: stdlib.feedHCGreen, inputs: [urls], output: false}
+  DomainHC: {prototype: stdlib.feedHCGreen, inputs: [domains], output: false}
   taxii: {prototype: stdlib.taxiiDataFeed, inputs: [addresses], output: false}
 """
 LOCAL = """\
@@ -47,7 +55,15 @@ prototypes:
     config:
       url: %(web)s/cert/URL.lst
       age_out: {default: null, sudden_death: true}
+      source_name: localdb
       attributes: {type: URL, confidence: 100, share_level: green}
+  cert_domains:
+    class: minemeld.ft.http.HttpFT
+    config:
+      url: %(web)s/cert/domain.lst
+      source_name: localdb
+      age_out: {default: null, sudden_death: true}
+      attributes: {type: domain, confidence: 100, share_level: green}
   tor:
     class: minemeld.ft.http.HttpFT
     config:
@@ -64,9 +80,10 @@ SIDE = {
     "config/api/feeds.htpasswd": f"edge:{APR1}\n",
     "config/api/10-defaults.yml": "FEEDS_AUTH_ENABLED: true\n",
     "config/api/50-feeds-attrs.yml": "FEEDS_ATTRS: {IPv4HC: {tags: [fw]}, IPv4MC: {tags: [fw]}, IPv4LC: {tags: [fw]},"
-    " URLHC: {tags: [fw]}, taxii: {tags: [any]}, }\n",
+    " URLHC: {tags: [fw]}, DomainHC: {tags: [fw]}, taxii: {tags: [any]}, }\n",
     "config/api/50-feeds-users-attrs.yml": "FEEDS_USERS_ATTRS: {edge: {tags: [fw]}}\n",
 }
+NAMES = sorted(unquote(each.name).removesuffix(".result") for each in GOLDEN.glob("*.result"))
 TAXII = {
     "X-TAXII-Content-Type": "urn:taxii.mitre.org:message:xml:1.1",
     "X-TAXII-Protocol": "urn:taxii.mitre.org:protocol:http:1.0",
@@ -106,6 +123,9 @@ def imported(minemeld: Path, place: Path, tipline_: Any, monkeypatch: pytest.Mon
     assert "s3cret" not in answer.out + (place / "moved" / "tipline.yml").read_text()
     monkeypatch.chdir(place / "moved")
     assert tipline_("check").code == 0
+    (place / "script.txt").write_text(SCRIPT)
+    made = tipline_("user", "add", "script", "--role", "analyst", "--password-file", str(place / "script.txt"))
+    assert made.code == 0, made.err
     for name in ("own", "wlist"):
         with (place / "moved" / "lists" / f"{name}.jsonl").open() as lines:
             monkeypatch.setattr("sys.stdin", lines)
@@ -127,14 +147,29 @@ def golden(name: str) -> str:
     return next(each for each in GOLDEN.iterdir() if unquote(each.name) == f"{name}.result").read_bytes().decode()
 
 
-def allowed(text: str) -> str:
-    """An expected answer without the range that the allow-list takes out."""
-    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("1.1.2.", '"1.1.2.')))
+def expected(name: str) -> str:
+    """An expected answer with the differences that the how-to tells.
+
+    The range that the allow-list takes out and URLs of wildcards are in no list; a node is named by its own name; the
+    share level and the times are those of this lab; Carbon Black gets tipline's logo and the moment of the list.
+    """
+    feed, _, query = name.partition("?")
+    if "s=5" in query:
+        return "".join(expected(feed).splitlines(keepends=True)[5:15])
+    gone = r"\*|^(example\.com|feyda\.net)/" if feed == "URLHC" else r"\b1\.1\.2\."
+    text = "\n".join(line for line in golden(name).split("\n") if not re.search(gone, line))
+    if text.endswith(",\n"):
+        text = text[:-2] + "]\n"  # the array's last element was one of those
+    if feed == "URLHC":
+        text = text.replace("localdb", "cert_urls")
+    return same_everywhere(text)
 
 
-def plain_urls(text: str) -> str:
-    """An expected answer without URLs of wildcards, which are in no list of tipline's."""
-    return "".join(line for line in text.splitlines(keepends=True) if "*" not in line)
+def same_everywhere(text: str) -> str:
+    """A list without what differs from one lab to the next."""
+    text = re.sub(r'"(first_seen|last_seen|timestamp)":( ?)\d+', r'"\1":\g<2>0', text)
+    text = re.sub(r'  "icon(?:_small)?": "[^"]*",', "", text)
+    return text.replace('"share_level":"red"', '"share_level":"green"')
 
 
 def read(client: httpx.Client, path: str) -> str:
@@ -145,19 +180,49 @@ def read(client: httpx.Client, path: str) -> str:
     return text
 
 
+def called(base: Any, path: str, body: Any = None) -> Any:
+    """An answer of MineMeld's API, called with urllib and basic authentication as published scripts do."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(f"{base}{path}", data=data, headers={"Content-Type": "application/json"})
+    request.add_header("Authorization", "Basic " + b64encode(f"script:{SCRIPT}".encode()).decode())
+    with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
+        return json.loads(answer.read())["result"]
+
+
+def scripts_go_on(edge: httpx.Client) -> None:
+    """A script adds an indicator where it always did, and it is in the list where it always was."""
+    base = str(edge.base_url).rstrip("/")
+    classes = {node["name"]: node["class"] for node in called(base, "/status/minemeld")}
+    assert (classes["own"], classes["IPv4LC"]) == ("minemeld.ft.localdb.Miner", "minemeld.ft.redis.RedisSet")
+    assert set(called(base, "/config/running")["nodes"]) >= {"localdb", "own", "wlist", "addresses", "IPv4HC", "taxii"}
+    address = "/config/data/own_indicators/append?h=own&t=localdb"
+    record = {"indicator": "9.9.9.41", "type": "IPv4", "share_level": "green", "comment": "ticket 7", "ttl": 3600}
+    assert called(base, address, record) == "ok"
+    assert read(edge, "/feeds/IPv4LC") == "9.9.9.40-9.9.9.40\n9.9.9.41-9.9.9.41\n"
+    (there,) = (r for r in called(base, "/config/data/own_indicators?t=localdb") if r["indicator"] == "9.9.9.41")
+    assert there["_expiration_ts"] - there["_update_ts"] == 3_600_000
+    assert called(base, address, {**record, "ttl": 0}) == "ok"
+    assert read(edge, "/feeds/IPv4LC") == "9.9.9.40-9.9.9.40\n"
+    allowed_too = {"indicator": "9.9.9.40", "type": "IPv4"}
+    assert called(base, "/config/data/wlist_indicators/append?h=wlist", allowed_too) == "ok"
+    assert edge.get("/feeds/IPv4LC").text == "\n"  # MineMeld's empty list
+
+
 def test_a_lab_moves(imported: Path, serving: Any) -> None:
     """The lists are MineMeld's byte for byte, but for what the how-to says; an imported reader reads them."""
     with (
         serving("serve", "--port", "0", "--config", str(imported / "tipline.yml")) as server,
         httpx.Client(base_url=server["urls"][0], auth=("edge", PASSWORD), trust_env=False) as edge,
     ):
-        for query in ("", "?v=mwg"):
-            assert read(edge, f"/feeds/IPv4HC{query}") == allowed(golden(f"IPv4HC{query}"))
-        for query in ("", "?v=bluecoat&cd=test"):
-            assert read(edge, f"/feeds/URLHC{query}") == plain_urls(golden(f"URLHC{query}"))
+        for name in NAMES:
+            assert read(edge, f"/feeds/{name.partition('?')[0]}")
+            text = edge.get(f"/feeds/{name}").raise_for_status().text
+            assert same_everywhere(text) == expected(name), name
         tor = {f"{line}-{line}" for line in TOR.read_text().split() if ":" not in line}
         assert set(read(edge, "/feeds/IPv4MC").split()) == tor - {"101.99.92.182-101.99.92.182"}
         assert read(edge, "/feeds/IPv4LC") == "9.9.9.40-9.9.9.40\n"
+
+        scripts_go_on(edge)
 
         answer = edge.post("/taxii-poll-service", content=POLL, headers=TAXII).raise_for_status().text
         assert answer.count("<stix:Indicator ") >= len(tor)

@@ -77,9 +77,9 @@ def source(name: str, **settings: Any) -> Given:
     return Given(name, SourceSettings(kind="given", **{"guard": NO_GUARD, "tlp": "clear", **settings}))
 
 
-def aggregate(name: str, inputs: list[str], allow: Iterable[str] = ()) -> Aggregate:
+def aggregate(name: str, inputs: list[str], allow: Iterable[str] = (), **settings: Any) -> Aggregate:
     """An aggregator."""
-    return Aggregate(name, AggregateSettings(kind="aggregate", inputs=inputs, allow=list(allow)))
+    return Aggregate(name, AggregateSettings(kind="aggregate", inputs=inputs, allow=list(allow), **settings))
 
 
 def plain(name: str, inputs: list[str] | str, **settings: Any) -> Plain:

@@ -49,12 +49,12 @@ class World:
     def configuration(self) -> Configuration:
         """Three feeds in both modes, lists, and outputs of every reach and audience."""
         nodes = [
-            source("a", expire="left + 2h"),
+            source("a", expire="left + 2h", reliability=90),
             source("b", mode="append", expire="last_seen + 5h", team="red", distribution="server"),
             source("late", expire=["left + 0", "added + 7h"], tags=["late"]),
             source("wl"),
             Local("hand", LocalSettings(kind="local", tlp="clear", guard=NO_GUARD)),
-            aggregate("agg", ["a", "b", "late", "hand"], ["wl"] if self.allow_on else []),
+            aggregate("agg", ["a", "b", "late", "hand"], ["wl"] if self.allow_on else [], confidence="weighted"),
             Ranges("ranges", RangesSettings(kind="ranges", inputs=["a", "b", "hand"], allow=["wl"])),
             Ranges("joined", RangesSettings(kind="ranges", inputs=["a", "late"], merge_neighbours=True, cidrs=True)),
             FilterKind("fresh", FilterSettings(kind="filter", inputs=["agg"], where="age < 4h or confidence > 80")),

@@ -15,6 +15,7 @@ import polars as pl
 from ruamel.yaml import YAML
 
 from tipline.errors import TiplineError
+from tipline.formats.dialects import READERS
 from tipline.model.claims import CLAIM_SCHEMA
 from tipline.model.normalise import conform
 from tipline.model.reasons import DROP_REASONS
@@ -67,6 +68,31 @@ SEEDS: dict[str, list[bytes]] = {
         b"See hxxps[:]//evil[.]com/a, mallory[at]evil[.]com\nand 2001[:]db8[:]:1; d41d8cd98f00b204e980\n0998ecf8427e [x](http://a.com)",
         b"<html><body><table><tr><td>evil[.]com</td></tr></table></body></html>",
     ],
+    "hosts": [b"0.0.0.0 evil.com other.com # x\n::1 localhost\n198.51.100.1 kept.com\n"],
+    "dnsmasq": [b"address=/evil.com/0.0.0.0\nlocal=/a.com/b.com/\nserver=/c.com/\naddress=/d.com/198.51.100.1\n"],
+    "unbound": [b'local-zone: "evil.com" always_nxdomain\nlocal-data: "a.com. A 0.0.0.0"\nserver:\n'],
+    "rpz": [
+        (
+            b"$TTL 300\n$ORIGIN rpz.example.\n@ SOA a. b. ( 1 2\n 3 4 5 )\nevil.com CNAME .\n*.evil.com CNAME .\n"
+            b"24.0.2.77.45.rpz-ip CNAME *.\na.com CNAME rpz-passthru.\nb.com A 198.51.100.1\n"
+        ),
+    ],
+    "adblock": [b"[Adblock Plus]\n! x\n||evil.com^\n@@||good.com^\n||a.com^$third-party\n0.0.0.0 b.com\nc.com##.ad\n"],
+    "zeek": [
+        (
+            b"#fields\tindicator\tindicator_type\tmeta.source\tmeta.desc\nevil.com\tIntel::DOMAIN\tx\t\\x41\n"
+            b"45.77.1.2\tIntel::ADDR\tx\t-\n"
+        ),
+    ],
+    "suricata": [
+        (
+            b'alert ip [45.77.1.2,45.77.1.0/24] any -> $HOME_NET any (msg:"x"; sid:1; rev:1;)\n'
+            b'alert dns any any -> any any (msg:"y"; dns.query; content:"evil.com"; bsize:8; sid:2;)\n'
+        ),
+    ],
+    "suricata-dataset": [b"ZXZpbC5jb20=\naHR0cDovL2EuY29tL2I=\nd41d8cd98f00b204e9800998ecf8427e\n"],
+    "suricata-iprep": [b"45.77.1.2,1,100\n45.77.2.0/24,2,30\n"],
+    "ipset": [b"create a hash:net family inet\nadd a 45.77.1.0/24 timeout 0\nadd a 45.77.2.1\n45.77.3.1\n"],
     "html": [
         b"<table><tr><th>IP address</th><th>Since</th></tr><tr><td rowspan=2 colspan=3>45.77.1.2</td></tr></table>"
     ],
@@ -154,7 +180,10 @@ def within(seconds: int = SECONDS) -> Iterator[None]:
 
 @cache
 def feed(kind: str) -> Feed:
-    """A feed of a kind with the settings that its seeds need, or those of its example."""
+    """A feed of a kind with the settings that its seeds need, or those of its example; or lists of a dialect."""
+    if kind in READERS:
+        made = feed_kinds()["lines"]
+        return made("hostile", made.Settings.model_validate({"kind": "lines", "url": "body", "dialect": kind}))
     made = feed_kinds()[kind]
     given = {"kind": kind, "url": "body", **SETTINGS[kind]} if kind in SETTINGS else YAML(typ="safe").load(made.example)
     return made("hostile", made.Settings.model_validate(given))

@@ -1,8 +1,8 @@
 """`python -m fuzz KIND [--seconds 60] [--corpus DIRECTORY]`: hostile bodies for one kind of feed, guided by coverage.
 
-KIND is a kind of feed (csv, stix2, freetext, ...), `extract` (the extractor alone) or `pattern` (STIX patterns). The
-corpus begins with the seeds of the tests and the fixtures. What fails is written to the corpus directory as `crash-*`;
-`python -m fuzz KIND --again FILE` runs it once more.
+KIND is a kind of feed (csv, stix2, freetext, ...), a dialect of lists (hosts, rpz, ...), `extract` (the extractor
+alone) or `pattern` (STIX patterns). The corpus begins with the seeds of the tests and the fixtures. What fails is
+written to the corpus directory as `crash-*`; `python -m fuzz KIND --again FILE` runs it once more.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ import atheris
 
 with atheris.instrument_imports(include=["tipline"]):
     from tipline.errors import TiplineError
+    from tipline.formats.dialects import READERS
     from tipline.formats.freetext import extract
     from tipline.formats.stixpattern import read_pattern
     from tipline.sources.bodies import feed_kinds
+
+    # The kinds' own modules are imported when they are first asked for, and must be instrumented too.
+    _KINDS = sorted(feed_kinds())
 
 from formats.hostile import DATA, NASTY, SEEDS, judge
 
@@ -33,6 +37,9 @@ _FIXTURES = {
     "misp-file": "misp-feed/**/*.json",
     "freetext": "freetext/**/*.txt",
     "extract": "freetext/**/*.txt",
+    "html": "freetext/**/*.html",
+    "zeek": "plain/zeek-intel/**/*",
+    "hosts": "plain/hosts/**/*",
 }
 
 
@@ -55,7 +62,9 @@ def _target(kind: str, spool: Path) -> Callable[[bytes], None]:
 def _fill(corpus: Path, kind: str) -> None:
     seeds = SEEDS.get(kind, [seed for some in SEEDS.values() for seed in some])
     fixtures = [
-        path.read_bytes() for path in sorted(DATA.glob(_FIXTURES.get(kind, "none"))) if path.stat().st_size < _LARGEST
+        path.read_bytes()
+        for path in sorted(DATA.glob(_FIXTURES.get(kind, "none")))
+        if path.is_file() and path.stat().st_size < _LARGEST
     ]
     for number, body in enumerate([*seeds, *fixtures, *NASTY]):
         (corpus / f"seed-{number}").write_bytes(body)
@@ -64,7 +73,7 @@ def _fill(corpus: Path, kind: str) -> None:
 def main() -> None:
     """Read the arguments and run until the time is over."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
-    parser.add_argument("kind", choices=[*sorted(feed_kinds()), "extract", "pattern"])
+    parser.add_argument("kind", choices=[*_KINDS, *READERS, "extract", "pattern"])
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--corpus", type=Path, help="kept between runs; a temporary directory unless given")
     parser.add_argument("--again", type=Path, help="run this one body, and end")

@@ -121,6 +121,14 @@ def test_parts_of_lists_are_minemelds(engine: Engine, name: str) -> None:
     assert text.splitlines(keepends=True)[asked.start : end] == wanted.splitlines(keepends=True)
 
 
+def test_what_no_feed_dates_was_seen_when_it_came_in_minemeld_only(engine: Engine) -> None:
+    rows = [row("url", "http://a.example/", added=datetime.fromisoformat("2024-01-02"))]
+    shown = json.loads(text_of(engine, rows, "v=json&compat=minemeld")[0])[0]["value"]
+    assert (shown["first_seen"], shown["last_seen"]) == (1704153600000, 1704153600000)
+    assert text_of(engine, rows, "v=csv&f=first_seen&h=0&compat=minemeld")[0] == "1704153600000\r\n"
+    assert "first_seen" not in json.loads(text_of(engine, rows, "v=json")[0])[0]["value"]
+
+
 def test_carbonblack_is_minemelds_but_for_its_logo(engine: Engine) -> None:
     wanted, query = golden("DomainHC?v=carbonblack")
     wanted = re.sub(r'  "icon(?:_small)?": "[^"]*",', "", wanted)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tipline.config.check import load
-from tipline.web.settings import MASK, own_settings
+from tipline.config.hidden import MASK
+from tipline.web.settings import own_settings
 
 _CONFIG = """\
 sources:

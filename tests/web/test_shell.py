@@ -101,7 +101,7 @@ def test_what_flows_is_drawn_as_wide_out_of_a_processor_as_into_it(lab_page: Pag
 def test_the_drawing_follows_what_happens(lab_page: Page, lab: Lab) -> None:
     lab_page.goto(lab.ui("/pipeline"))
     held = lab_page.locator("svg.canvas .node[data-name=mine] .sub")
-    before = held.inner_text()
+    before = held.text_content() or ""
     lab.operations.call("add", {"entries": [{"value": "drawn.example.org"}], "source": "mine"})
     expect(held).not_to_have_text(before, timeout=20_000)
 

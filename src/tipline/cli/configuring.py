@@ -56,7 +56,7 @@ def check(session: Session) -> None:
 
     found = check_file(session.config)
     problems = [
-        {"severity": p.severity, "where": p.where, "what": p.what, "fix": p.fix}
+        {"severity": p.severity, "where": p.where, "what": p.what, "fix": p.fix, "place": p.place}
         for p in sorted(found.problems, key=lambda problem: _line_number(problem.where))
     ]
     usable = found.configuration is not None and not found.errors

@@ -11,8 +11,9 @@ from textwrap import dedent
 from typing import Any
 
 from tipline.api.app import create_app
-from tipline.cli.reference_settings import table, type_words, value_words
+from tipline.cli.reference_settings import table, value_words
 from tipline.config.check import check_text
+from tipline.config.declared import type_words
 from tipline.engine.core import Engine
 from tipline.engine.operations import NAMES, NewEntry, Operations
 

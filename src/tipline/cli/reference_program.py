@@ -15,7 +15,8 @@ import tipline
 from tipline.api.metrics import METRICS
 from tipline.cli import modules
 from tipline.cli.base import app
-from tipline.cli.reference_settings import headline, plain_default, table, type_words
+from tipline.cli.reference_settings import table
+from tipline.config.declared import headline, plain_default, type_words
 
 _SHARED = ("config", "data", "as_json")
 _CONDUCT = """

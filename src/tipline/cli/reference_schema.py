@@ -7,8 +7,9 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator
 
-from tipline.cli.reference_settings import default_words, plain_default
+from tipline.cli.reference_settings import default_words
 from tipline.config.check import SECTIONS
+from tipline.config.declared import plain_default
 from tipline.config.schema import Settings
 from tipline.kinds import kinds
 

@@ -78,7 +78,7 @@ def check_text(text: str, path: Path) -> Checked:
 
 def check_document(document: Document) -> Checked:
     """Check a parsed file."""
-    problems = [Problem("error", document.where(place), what, fix) for place, what, fix in document.missing]
+    problems = [Problem.at(document, place, what, fix) for place, what, fix in document.missing]
     top = {key: value for key, value in document.data.items() if key not in SECTIONS}
     settings = _model(Settings, top, (), document, problems)
     configuration = Configuration(document.path.absolute(), settings or Settings(), text=document.text)
@@ -98,7 +98,7 @@ def _read_section(
 ) -> None:
     entries = document.data.get(section) or {}
     if not isinstance(entries, dict):
-        problems.append(Problem("error", document.where((section,)), f"{section} must map names to nodes", ""))
+        problems.append(Problem.at(document, (section,), f"{section} must map names to nodes"))
         return
     known = kinds(sort)
     nodes: dict[str, Any] = getattr(configuration, section)
@@ -108,7 +108,8 @@ def _read_section(
         if node is not None:
             nodes[str(name)] = node
             if node.retired:
-                problems.append(Problem("warning", document.where((*place, "kind")), f"{name}: {node.retired}", ""))
+                what = f"{name}: {node.retired}"
+                problems.append(Problem.at(document, (*place, "kind"), what, severity="warning"))
 
 
 def _node(
@@ -120,19 +121,19 @@ def _node(
     document: Document,
     problems: list[Problem],
 ) -> Kind[Any] | None:
-    where = document.where(place)
     if not NAME.fullmatch(name):
-        problems.append(Problem("error", where, f"{name!r} is no name for a node", "use letters, digits, - _ and ."))
+        what = f"{name!r} is no name for a node"
+        problems.append(Problem.at(document, place, what, "use letters, digits, - _ and ."))
         return None
     if not isinstance(body, dict):
         problems.append(
-            Problem("error", where, f"{name} has no settings", f"give it a kind: one of {', '.join(known)}")
+            Problem.at(document, place, f"{name} has no settings", f"give it a kind: one of {', '.join(known)}")
         )
         return None
     kind = body.get("kind")
     if kind not in known:
         what = f"{name}: there is no {sort} kind {kind!r}" if kind else f"{name} has no kind"
-        problems.append(Problem("error", document.where((*place, "kind")), what, suggest(str(kind or ""), list(known))))
+        problems.append(Problem.at(document, (*place, "kind"), what, suggest(str(kind or ""), list(known))))
         return None
     settings = _model(known[kind].Settings, body, place, document, problems)
     if settings is None:
@@ -140,7 +141,7 @@ def _node(
     try:
         return known[kind](name, settings)
     except TiplineError as exc:
-        problems.append(Problem("error", exc.where or where, f"{name}: {exc.what}", exc.fix))
+        problems.append(Problem("error", exc.where or document.where(place), f"{name}: {exc.what}", exc.fix, place))
         return None
 
 
@@ -156,14 +157,14 @@ def _model(
 
 def _explain(error: Any, model: type[BaseModel], place: Place, document: Document) -> Problem:
     location = tuple(part for part in error["loc"] if not (isinstance(part, str) and part.startswith("function-")))
-    where = document.where((*place, *location))
+    at = (*place, *location)
     name = ".".join(str(part) for part in (*place[1:], *location)) or "the file"
     if error["type"] == "extra_forbidden":
         fields = _fields_at(model, location[:-1])
-        return Problem("error", where, f"{name}: there is no such setting", suggest(str(location[-1]), fields))
+        return Problem.at(document, at, f"{name}: there is no such setting", suggest(str(location[-1]), fields))
     if error["type"] == "missing":
-        return Problem("error", where, f"{name} is missing", "add it")
-    return Problem("error", where, f"{name}: {error['msg'].removeprefix('Value error, ')}", "")
+        return Problem.at(document, at, f"{name} is missing", "add it")
+    return Problem.at(document, at, f"{name}: {error['msg'].removeprefix('Value error, ')}")
 
 
 def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:

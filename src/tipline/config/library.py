@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 
 from tipline.config.check import suggest
 from tipline.errors import ConfigError
+
+Status = Literal["live", "needs-key", "dead"]
 
 
 class Entry(BaseModel):
@@ -36,7 +38,7 @@ class Entry(BaseModel):
     terms: str
     title: str
     description: str
-    status: Literal["live", "needs-key", "dead"] = "live"
+    status: Status = "live"
     since: str | None = None
     instead: str | None = None
     needs: list[str] = Field(default_factory=list)
@@ -58,6 +60,15 @@ class Entry(BaseModel):
         """The addresses that it reads."""
         url = self.source.get("url", [])
         return [url] if isinstance(url, str) else list(url)
+
+    @property
+    def tlp(self) -> str:
+        """The TLP of what the feed holds, unless it says so itself."""
+        return str(self.source.get("tlp", "amber"))
+
+    def reads(self, urls: Iterable[str]) -> bool:
+        """Whether it reads one of some addresses, whatever their scheme and trailing slash."""
+        return not set(map(_same, self.urls)).isdisjoint(map(_same, urls))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -127,7 +138,7 @@ def by_prototype(prototype: str) -> Entry | None:
 
 def by_url(url: str) -> Entry | None:
     """The entry that reads an address, whatever its scheme and trailing slash."""
-    return next((each for each in entries().values() if _same(url) in map(_same, each.urls)), None)
+    return next((each for each in entries().values() if each.reads([url])), None)
 
 
 def _merged(settings: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,14 +15,30 @@ if TYPE_CHECKING:
     from tipline.config.schema import Configuration
 
 
+Severity = Literal["error", "warning"]
+
+
 @dataclass(frozen=True)
 class Problem:
-    """One problem of a configuration."""
+    """One problem of a configuration.
 
-    severity: Literal["error", "warning"]
+    Attributes:
+        severity: whether it forbids the configuration's use.
+        where: file:line.
+        what, fix: for people.
+        place: the keys that lead to it, such as `sources`, a node and a setting; empty if it is about the whole file.
+    """
+
+    severity: Severity
     where: str
     what: str
     fix: str
+    place: Place = ()
+
+    @classmethod
+    def at(cls, document: Document, place: Place, what: str, fix: str = "", *, severity: Severity = "error") -> Problem:
+        """A problem at a place of a document."""
+        return cls(severity, document.where(place), what, fix, place)
 
     def __str__(self) -> str:
         """One line: where, severity, what, and what to do."""
@@ -45,9 +61,9 @@ def check_wiring(configuration: Configuration, document: Document, problems: lis
                     _same_team(other, name, place, configuration, document, problems)
             (as_input if key == "inputs" else as_allow).update(n for n in names if n in sources)
     problems += [
-        Problem(
-            "error",
-            document.where(("sources", name)),
+        Problem.at(
+            document,
+            ("sources", name),
             f"{name} is read both as a feed and as an allow-list",
             "an allow-list takes values that a feed may not hold: make two sources",
         )
@@ -66,9 +82,9 @@ def _same_names(configuration: Configuration, document: Document, problems: list
         for name in getattr(configuration, section):
             if name in seen:
                 problems.append(
-                    Problem(
-                        "error",
-                        document.where((section, name)),
+                    Problem.at(
+                        document,
+                        (section, name),
                         f"{name} is already the name of a node in {seen[name]}",
                         "give each node its own name",
                     )
@@ -84,13 +100,13 @@ def _known(
         return True
     if other in configuration.nodes():
         what = "an output cannot be read" if key == "inputs" else "only a source can be an allow-list"
-        problems.append(Problem("error", document.where(place), f"{place[1]}: {what}: {other}", ""))
+        problems.append(Problem.at(document, place, f"{place[1]}: {what}: {other}"))
         return False
     if any(other in (document.data.get(section) or {}) for section in ("sources", "processors", "outputs")):
         return False  # it is there, and its own errors are reported
     close = get_close_matches(other, fits, n=1, cutoff=0.5)
     fix = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(fits)) or 'none'}"
-    problems.append(Problem("error", document.where(place), f"{place[1]}: there is no node {other}", fix))
+    problems.append(Problem.at(document, place, f"{place[1]}: there is no node {other}", fix))
     return False
 
 
@@ -100,9 +116,9 @@ def _same_team(
     theirs, ours = configuration.settings_of(other), configuration.settings_of(name)
     if theirs.team != ours.team and theirs.distribution == "team":
         problems.append(
-            Problem(
-                "error",
-                document.where(place),
+            Problem.at(
+                document,
+                place,
                 f"{name} of team {ours.team} may not read {other}, which team {theirs.team} keeps to itself",
                 f"set distribution: server on {other}, or read another node",
             )
@@ -115,8 +131,8 @@ def _loops(configuration: Configuration, document: Document, problems: list[Prob
     def visit(name: str, trail: list[str]) -> None:
         if name in trail:
             loop = " -> ".join([*trail[trail.index(name) :], name])
-            where = document.where(("processors", name, "inputs"))
-            problems.append(Problem("error", where, f"the nodes form a loop: {loop}", "take one of the inputs out"))
+            place = ("processors", name, "inputs")
+            problems.append(Problem.at(document, place, f"the nodes form a loop: {loop}", "take one of the inputs out"))
             return
         if name in done or name not in configuration.processors:
             return
@@ -138,7 +154,7 @@ def _rivals(configuration: Configuration, document: Document, problems: list[Pro
         if territory in seen:
             what = f"{name} and {seen[territory]} would write the same indicators at one far side, and undo each other"
             fix = "merge them into one output, or let them differ in action, device groups or source system"
-            problems.append(Problem("error", document.where(("outputs", name)), what, fix))
+            problems.append(Problem.at(document, ("outputs", name), what, fix))
         seen.setdefault(territory, name)
 
 
@@ -152,21 +168,21 @@ def _readers(configuration: Configuration, document: Document, problems: list[Pr
         for reader in output.settings.readers:
             if reader not in known:
                 what, fix = f"{name}: there is no reader {reader}", f"there are: {', '.join(sorted(known)) or 'none'}"
-                problems.append(Problem("error", document.where(("outputs", name, "readers")), what, fix))
+                problems.append(Problem.at(document, ("outputs", name, "readers"), what, fix))
         for tag in output.settings.tags:
             if tag != ANY and tag not in tags:
-                where = document.where(("outputs", name, "tags"))
-                problems.append(Problem("warning", where, f"{name}: no reader has the tag {tag}", "give it to one"))
+                place, what = ("outputs", name, "tags"), f"{name}: no reader has the tag {tag}"
+                problems.append(Problem.at(document, place, what, "give it to one", severity="warning"))
 
 
 def _unused(configuration: Configuration, used: set[str], document: Document, problems: list[Problem]) -> None:
     for name in configuration.sources:
         if name not in used and configuration.outputs:
-            where = document.where(("sources", name))
-            problems.append(Problem("warning", where, f"no node reads {name}", "add it to the inputs of one"))
+            what, fix = f"no node reads {name}", "add it to the inputs of one"
+            problems.append(Problem.at(document, ("sources", name), what, fix, severity="warning"))
     teams = configuration.settings.teams
     for section in ("sources", "processors", "outputs"):
         for name, node in getattr(configuration, section).items():
             if teams and node.settings.team not in {*teams, "default"}:
-                where = document.where((section, name, "team"))
-                problems.append(Problem("error", where, f"{name}: there is no team {node.settings.team}", ""))
+                what = f"{name}: there is no team {node.settings.team}"
+                problems.append(Problem.at(document, (section, name, "team"), what))

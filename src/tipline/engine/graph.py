@@ -119,6 +119,11 @@ class Graph:
         found += self.outputs[output].clocks()
         return list(dict.fromkeys(found))
 
+    def reliability(self) -> dict[str, int]:
+        """How much each source's confidence weighs, where that was set."""
+        found = {name: source.settings.reliability for name, source in self.sources.items()}
+        return {name: worth for name, worth in found.items() if worth is not None}
+
     def fingerprint(self, output: str) -> str:
         """A digest of everything an output's result depends on, besides claims and time."""
         parts: list[Any] = [EVALUATION_VERSION, self._settings(output)]
@@ -134,6 +139,7 @@ class Graph:
     def _source_settings(self, name: str) -> Any:
         keep = {
             "confidence",
+            "reliability",
             "tlp",
             "actionable",
             "direction",

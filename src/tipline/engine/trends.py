@@ -55,7 +55,7 @@ def trend(engine: Engine, asker: Asker, nodes: Iterable[str], span: timedelta, s
     last = int(engine.clock().replace(tzinfo=UTC).timestamp()) // size
     first = last - max(1, int(span.total_seconds()) // size) + 1
     made = Trend([bucket * size for bucket in range(first, last + 1)])
-    bucket = (cast(func.strftime("%s", RUNS.c.started), Integer) / size).label("bucket")
+    bucket = (cast(func.strftime("%s", RUNS.c.started), Integer) // size).label("bucket")
     since = datetime.fromtimestamp(first * size, UTC).replace(tzinfo=None)
     expired = func.coalesce(func.json_extract(RUNS.c.dropped, "$.expired"), 0)
     theirs = sorted(set(nodes) & set(owned(engine.graph, asker)))

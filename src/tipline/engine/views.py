@@ -171,6 +171,7 @@ class Views:
             as_of=literal(self.as_of),
             materialise=self.materialise,
             unique=unique,
+            reliability=self.graph.reliability(),
         )
         ledger.read = self._count(query.union())
         is_unique = kind.unique if kind.unique is not None else unique

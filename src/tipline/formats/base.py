@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import polars as pl
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from tipline.errors import FormatError
 
@@ -31,6 +31,29 @@ BOM = b"\xef\xbb\xbf"
 # Text in which white space means something: a node's `str_strip_whitespace` must not touch it.
 Verbatim = Annotated[str, StringConstraints(strip_whitespace=False)]
 Prefixes = Annotated[list[Verbatim], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]
+
+
+def groups_of(pattern: str) -> list[str]:
+    """Names of a pattern's groups.
+
+    Raises:
+        ValueError: not a regular expression of Rust's `regex` (no look-around, no back-references).
+    """
+    try:
+        kind = pl.Series([""]).str.extract_groups(pattern).dtype
+    except pl.exceptions.ComputeError as error:
+        reason = str(error).strip().splitlines()[-1].removeprefix("error: ")
+        raise ValueError(f"{pattern!r} is not a regular expression without look-around: {reason}") from error
+    return [field.name for field in kind.fields] if isinstance(kind, pl.Struct) else []
+
+
+def _compiling(patterns: list[str]) -> list[str]:
+    for pattern in patterns:
+        groups_of(pattern)
+    return patterns
+
+
+Patterns = Annotated[Prefixes, AfterValidator(_compiling)]
 
 
 class TextSettings(BaseModel):
@@ -104,6 +127,11 @@ def line_blocks(stream: BinaryIO, ctx: Context, size: int = BLOCK_BYTES) -> Iter
             yield data[:end]
     if rest:
         yield rest
+
+
+def not_ignored(frame: pl.DataFrame, column: str, patterns: list[str]) -> pl.DataFrame:
+    """The rows in whose text none of some regular expressions is found."""
+    return frame.filter(~pl.any_horizontal(pl.col(column).str.contains(p) for p in patterns)) if patterns else frame
 
 
 def slices(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:

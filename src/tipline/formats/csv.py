@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from tipline.errors import FormatError
-from tipline.formats.base import BAD_ROW, LIST_ATTRIBUTES, MAX_LINE_BYTES, Context, open_text, slices
+from tipline.formats.base import BAD_ROW, LIST_ATTRIBUTES, MAX_LINE_BYTES, Context, not_ignored, open_text, slices
 from tipline.formats.csv_cells import cells
 from tipline.formats.csv_dialect import Cells, Dialect, Want
 from tipline.formats.csv_loose import header
@@ -60,7 +60,7 @@ def _raw(part: Cells, found: Layout, settings: CsvSettings) -> pl.DataFrame:
     whole = frame
     if part.short:
         whole = frame.filter(~pl.int_range(pl.len()).is_in(list(part.short)))
-    frames = _by_value(whole, found, settings.split)
+    frames = [not_ignored(each, "value", settings.ignore) for each in _by_value(whole, found, settings.split)]
     bad = [*part.short.values(), *part.bad]
     if bad:
         frames.append(pl.DataFrame({"value": bad}, schema={"value": pl.String}).with_columns(drop=pl.lit(BAD_ROW)))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from tipline.errors import FormatError
-from tipline.formats.base import ATTRIBUTES, Prefixes, TextSettings, Verbatim, nearest
+from tipline.formats.base import ATTRIBUTES, Patterns, Prefixes, TextSettings, Verbatim, nearest
 
 Number = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 Column = Number | str
@@ -60,6 +60,10 @@ class CsvSettings(TextSettings):
         description="Quote character around cells (doubled inside them); null: quotes mean nothing.",
     )
     comments: Prefixes = Field(default=["#"], description="A line that begins with one of these is no record.")
+    ignore: Patterns = Field(
+        default_factory=list,
+        description="Cells of value columns in which one of these regular expressions is found are skipped.",
+    )
     skip_rows: int = Field(default=0, ge=0, description="Lines to skip at the top, before the header.")
     split: Verbatim | None = Field(
         default=None, description="Separator inside the value's cell, which then gives several rows."

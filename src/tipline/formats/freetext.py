@@ -13,7 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from tipline.errors import FormatError
-from tipline.formats.base import BOM, Context, line_blocks, slices
+from tipline.formats.base import BOM, Context, Patterns, line_blocks, not_ignored, slices
 from tipline.formats.decode import decode
 from tipline.formats.freetext_joins import joined
 from tipline.formats.freetext_media import PDF, html_text, media_type, pdf_text
@@ -43,6 +43,10 @@ class FreetextSettings(BaseModel):
         default="auto",
         description="Live links (https://..., not defanged): auto refuses them where the text defangs its indicators.",
     )
+    ignore: Patterns = Field(
+        default_factory=list,
+        description="Findings, as they are written, in which one of these regular expressions is found are skipped.",
+    )
     max_document: int = Field(
         default=64 << 20, ge=1, description="Largest HTML or PDF document, in bytes; plain text has no limit."
     )
@@ -69,13 +73,14 @@ def read(path: Path, settings: FreetextSettings, ctx: Context, *, own: Iterable[
         text = _document_text(path, kind, settings, ctx).encode("utf-8", "replace")
         scope, blocks = _scope(settings, own, [text]), iter([text])
     for found in _found(blocks, scope):
-        yield from slices(_raw(found))
+        yield from slices(_raw(not_ignored(found, "word", settings.ignore)))
 
 
 def found_in(text: str, settings: FreetextSettings, *, own: Iterable[str] = ()) -> pl.DataFrame:
     """The raw frame of a text in memory (see `read`)."""
     data = text.encode("utf-8", "replace")
-    frames = [_raw(found) for found in _found([data], _scope(settings, own, [data]))]
+    found = _found([data], _scope(settings, own, [data]))
+    frames = [_raw(not_ignored(each, "word", settings.ignore)) for each in found]
     return pl.concat(frames) if frames else _raw(_empty())
 
 

@@ -17,10 +17,13 @@ from tipline.formats.base import (
     BAD_ROW,
     TEXT_LIMIT,
     Context,
+    Patterns,
     Prefixes,
     TextSettings,
+    groups_of,
     line_blocks,
     nearest,
+    not_ignored,
     open_text,
     slices,
 )
@@ -61,18 +64,11 @@ class LinesSettings(TextSettings):
         default=False,
         description="hosts, dnsmasq, unbound, rpz: take also names that are answered with a page or address.",
     )
-    ignore: Prefixes = Field(
+    ignore: Patterns = Field(
         default_factory=list,
         description="Lines in which one of these regular expressions is found are skipped.",
     )
     skip_rows: int = Field(default=0, ge=0, description="Lines to skip at the top.")
-
-    @field_validator("ignore")
-    @classmethod
-    def _ignores_compile(cls, value: list[str]) -> list[str]:
-        for pattern in value:
-            _groups(pattern)
-        return value
 
     @field_validator("comments")
     @classmethod
@@ -87,7 +83,7 @@ class LinesSettings(TextSettings):
             return self
         if self.dialect != "plain":
             raise ValueError("dialect and pattern exclude each other")
-        names = {name for name in _groups(self.pattern) if not name.isdigit()}
+        names = {name for name in groups_of(self.pattern) if not name.isdigit()}
         known = {"value", *ATTRIBUTES, *_RANGE}
         for name in sorted(names - known):
             if not name.startswith(_EXTRA):
@@ -96,20 +92,6 @@ class LinesSettings(TextSettings):
         if "value" not in names and not names >= _RANGE:
             raise ValueError("pattern: no group named value, such as (?P<value>\\S+), and no start and end")
         return self
-
-
-def _groups(pattern: str) -> list[str]:
-    """Names of a pattern's groups.
-
-    Raises:
-        ValueError: not a regular expression of Rust's `regex` (no look-around, no back-references).
-    """
-    try:
-        kind = pl.Series([""]).str.extract_groups(pattern).dtype
-    except pl.exceptions.ComputeError as error:
-        reason = str(error).strip().splitlines()[-1].removeprefix("error: ")
-        raise ValueError(f"{pattern!r} is not a regular expression without look-around: {reason}") from error
-    return [field.name for field in kind.fields] if isinstance(kind, pl.Struct) else []
 
 
 def read(path: Path, settings: LinesSettings, ctx: Context) -> Iterator[pl.DataFrame]:
@@ -142,11 +124,7 @@ def _reader(settings: LinesSettings) -> Callable[[pl.DataFrame], pl.DataFrame]:
     if settings.dialect == "plain":
         return lambda lines: _raw(_wanted(lines, settings), settings)
     read_dialect = READERS[settings.dialect](settings.redirects)
-    return lambda lines: read_dialect(_not_ignored(lines, settings.ignore))
-
-
-def _not_ignored(lines: pl.DataFrame, patterns: list[str]) -> pl.DataFrame:
-    return lines.filter(~pl.any_horizontal(pl.col("line").str.contains(p) for p in patterns)) if patterns else lines
+    return lambda lines: read_dialect(not_ignored(lines, "line", settings.ignore))
 
 
 def _wanted(lines: pl.DataFrame, settings: LinesSettings) -> pl.DataFrame:
@@ -155,7 +133,8 @@ def _wanted(lines: pl.DataFrame, settings: LinesSettings) -> pl.DataFrame:
     keep = line != ""
     for prefix in settings.comments:
         keep &= ~line.str.starts_with(prefix)
-    return _not_ignored(lines, settings.ignore).select(line.str.strip_chars("\ufeff").str.strip_chars()).filter(keep)
+    left = not_ignored(lines, "line", settings.ignore)
+    return left.select(line.str.strip_chars("\ufeff").str.strip_chars()).filter(keep)
 
 
 def _raw(lines: pl.DataFrame, settings: LinesSettings) -> pl.DataFrame:
@@ -190,7 +169,7 @@ def _or_bad(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _matched(lines: pl.DataFrame, pattern: str) -> pl.DataFrame:
     groups = lines.select("line", pl.col("line").str.extract_groups(pattern).alias("_groups")).unnest("_groups")
-    names = [name for name in _groups(pattern) if not name.isdigit()]
+    names = [name for name in groups_of(pattern) if not name.isdigit()]
     columns = [pl.col(name) for name in names if name in ("value", *ATTRIBUTES)]
     if "value" not in names:
         columns.append((pl.col("start") + "-" + pl.col("end")).alias("value"))

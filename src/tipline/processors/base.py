@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -32,6 +32,7 @@ class Query:
         as_of: the moment of the evaluation, as a SQL literal.
         materialise: runs a query into a temporary table and returns its name.
         unique: whether the inputs together hold each key once.
+        reliability: 0 to 100 of each source that is given one.
     """
 
     inputs: list[str]
@@ -39,6 +40,7 @@ class Query:
     as_of: str
     materialise: Callable[[str], str]
     unique: bool
+    reliability: Mapping[str, int] = field(default_factory=dict)
 
     def union(self) -> str:
         """All inputs' rows as one relation."""

@@ -62,6 +62,12 @@ class SourceSettings(NodeSettings):
         default=None, description="Types to take, such as [ipv4, ipv6, sha256]; others are dropped as unwanted."
     )
     confidence: int | None = Field(default=None, ge=0, le=100, description="For indicators that carry none (else 50).")
+    reliability: int | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="How much its confidence weighs where an `aggregate` merges by `confidence: weighted` (else 50).",
+    )
     tlp: Tlp | None = Field(default=None, description="For indicators that carry none (else amber).")
     actionable: bool = Field(default=True, description="For indicators that do not say (MISP's to_ids).")
     direction: Literal["inbound", "outbound"] | None = Field(

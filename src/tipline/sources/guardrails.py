@@ -31,9 +31,9 @@ _METADATA = frozenset(
     )
 )
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-_SECRET_KEY = re.compile(r"key|token|secret|passw|pwd|auth|sig|credential|session|^sas$|^code$", re.IGNORECASE)
+SECRET_NAME = re.compile(r"key|token|bearer|secret|passw|pwd|auth|sig|credential|session|^sas$|^code$", re.IGNORECASE)
 _LONG_WORD = re.compile(r"[A-Za-z0-9_\-~+=]{24,}")
-_MASK = "***"
+URL_MASK = "***"
 
 
 def refusal(address: Address, *, allow_private: bool = False) -> str | None:
@@ -142,9 +142,9 @@ def mask_url(url: str) -> str:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")
     except ValueError:
-        return _MASK
-    netloc = f"{_MASK}@{host[2]}" if host[1] else parts.netloc
-    path = "/".join(_MASK if _is_key(segment) else segment for segment in parts.path.split("/"))
+        return URL_MASK
+    netloc = f"{URL_MASK}@{host[2]}" if host[1] else parts.netloc
+    path = "/".join(URL_MASK if _is_key(segment) else segment for segment in parts.path.split("/"))
     query = "&".join(_masked_pair(pair) for pair in parts.query.split("&")) if parts.query else ""
     return urlunsplit((parts.scheme, netloc, path, query, ""))
 
@@ -153,8 +153,8 @@ def _masked_pair(pair: str) -> str:
     """`key=value` of a query; text without `=` may be anything, also a key."""
     key, equals, value = pair.partition("=")
     if not equals:
-        return _MASK
-    return f"{key}={_MASK}" if _SECRET_KEY.search(unquote(key)) or _is_key(unquote(value)) else pair
+        return URL_MASK
+    return f"{key}={URL_MASK}" if SECRET_NAME.search(unquote(key)) or _is_key(unquote(value)) else pair
 
 
 def _is_key(word: str) -> bool:

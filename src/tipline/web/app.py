@@ -49,9 +49,8 @@ def _sign_in(request: Request, _exc: Exception) -> Response:
     site: Site = request.app.state.site
     where = request.scope["path"] + (f"?{request.url.query}" if request.url.query else "")
     address = f"{PREFIX}/first-visit" if site.door.is_new() else f"{PREFIX}/sign-in?next={quote(where, safe='/')}"
-    if request.headers.get("hx-request"):
-        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"hx-redirect": address})
-    if wants_json(request) or request.method != "GET":
+    part = "hx-request" in request.headers  # of a page that stays as it is: what somebody wrote there is not lost
+    if part or wants_json(request) or request.method != "GET":
         return _message(request, HTTPStatus.UNAUTHORIZED, "you are not signed in", fix=f"sign in at {address}")
     return RedirectResponse(address, HTTPStatus.SEE_OTHER)
 

@@ -163,7 +163,7 @@ def test_lists_and_the_local_database_are_carried_over(tmp_path: Path) -> None:
     assert set(rows) == {"5.6.7.1", "5.6.7.2", "5.6.7.4"}
     assert 3500 < int(rows["5.6.7.1"]["ttl"].removesuffix("s")) <= 3600
     assert rows["5.6.7.1"]["tlp"] == "red"
-    assert "ttl" not in rows["5.6.7.2"]
+    assert rows["5.6.7.2"]["ttl"] == "never"
     assert 86_000 < int(rows["5.6.7.4"]["ttl"].removesuffix("s")) <= 86_400
 
 
@@ -207,6 +207,10 @@ NAMES = Names({"ET.ips": ["et", "et-2"]}, {"aws_region": "region"}, frozenset({"
         ("campaign == 'x'", "'campaign:x' in tags", ""),
         ("campaign != 'x'", "not ('campaign:x' in tags)", ""),
         ("campaign > 3", "confidence < 0", "cannot be said"),
+        ("type == 'ip'", "type == 'ipv4' or type == 'ipv6'", ""),
+        ("type != 'ip'", "not (type == 'ipv4' or type == 'ipv6')", ""),
+        ("type == 'process'", "confidence < 0", "there is no type 'process' here: == it is never so"),
+        ("share_level == null", "confidence < 0", "never so"),
         ("dshield_country == 'US'", "extra.dshield_country == 'US'", "no source is known to give dshield_country"),
     ],
 )
@@ -217,6 +221,12 @@ def test_what_filters_name_has_other_names_here(condition: str, expected: str, t
     assert found == expected
     FilterSettings.model_validate({"kind": "filter", "inputs": "x", "where": found})
     assert (told in said[0]) if told else said == []
+
+
+def test_a_filter_that_nothing_can_pass_is_told() -> None:
+    said: list[str] = []
+    expression([rule("drop")], lambda _outcome, sentence: said.append(sentence), NAMES)
+    assert said == ["nothing passes: no rule accepts anything that can be here"]
 
 
 def test_names_come_from_the_nodes(tmp_path: Path) -> None:

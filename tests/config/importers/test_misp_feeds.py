@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from tipline.config.check import check_text
 from tipline.config.importers.misp_feeds import Imported, import_feeds
 from tipline.config.importers.pcre import comment_prefix, plain
 from tipline.errors import FormatError
-from tipline.processors.filter import FilterSettings
+from tipline.sources.base import PollContext
+from tipline.sources.bodies import feed_kinds, read_body
 
 MISP = {
     "name": "CIRCL OSINT Feed",
@@ -94,11 +96,52 @@ def test_a_csv_feed() -> None:
     assert (source["columns"], source["delimiter"], source["header"]) == ({"value": [3, 4]}, "tab", False)
     assert (source["enabled"], source["actionable"], source["distribution"]) == (False, False, "team")
     assert "mode" not in source
-    assert said(made, "lost") == {"settings.excluderegex"}
+    assert source["ignore"] == ["(?i)^http://www.phishtank.com"]
+    assert said(made, "lost") == set()
     assert said(made, "later") == {"fixed_event", "publish"}
-    (advice,) = (note.sentence for note in made.notes if note.outcome == "lost")
-    expression = advice.partition(": ")[2]
-    assert FilterSettings.model_validate({"kind": "filter", "inputs": "x", "where": expression})
+    assert source["note"] == "Phishtank (Phishtank), from MISP; fixed_event: yes; publish: yes"
+
+
+def test_what_misp_leaves_out_is_left_out(tmp_path: Path) -> None:
+    """`ignore` skips the very values that MISP's expression did: cells of CSV, words of text."""
+    common = {"excluderegex": "/^#.*|Threatview.*/i"}
+    for form, settings, body in [
+        ("csv", {"csv": {"value": "1,3"}, "common": common}, "a.com,x,b.threatview.io\nc.com,threatview,d.com\n"),
+        ("freetext", {"common": common}, "a.com b.threatview.io c.com\n# by Threatview d.com\n"),
+    ]:
+        made = imported({**CSV, "source_format": form, "settings": json.dumps(settings)})
+        (source,) = made.sources.values()
+        feed = feed_kinds()[source["kind"]]
+        (tmp_path / "body").write_text(body)
+        read = read_body(
+            feed("x", feed.Settings.model_validate(source)),
+            tmp_path / "body",
+            PollContext(tmp_path, {}, datetime.fromisoformat("2026-01-01"), "x"),
+            "x",
+        )
+        values = [value for frame in read.frames() for value in frame["value"]]
+        assert sorted(values) == ["a.com", "c.com", "d.com"]
+
+
+def test_every_option_is_spoken_of() -> None:
+    """The fields of a feed that mean something, as `GET feeds/index` gives them."""
+    feed = {
+        **CSV, "input_source": "local", "url": "/var/feeds/x.csv", "delete_local_file": True, "distribution": "5",
+        "sharing_group_id": "2", "tag_id": "7", "tag_collection_id": "3", "orgc_id": "4", "caching_enabled": True,
+        "lookup_visible": True, "force_to_ids": True, "settings": {"disable_correlation": "1"},
+        "headers": "X-Api-Key: s3cret",
+    }  # fmt: skip
+    made = imported(feed)
+    spoken = {note.setting for note in made.notes}
+    assert spoken == {
+        "input_source", "delete_local_file", "distribution", "tag_id", "tag_collection_id", "orgc_id", "publish",
+        "caching_enabled", "lookup_visible", "force_to_ids", "settings.disable_correlation", "headers", "fixed_event",
+        "override_ids", "settings.csv.value",
+    }  # fmt: skip
+    plain_one = imported({**MISP, "settings": {"unpublish_event": True}})
+    assert {note.setting for note in plain_one.notes} == {
+        "distribution", "rules", "attributes", "settings.unpublish_event",
+    }  # fmt: skip
 
 
 def test_without_delta_merge_nothing_is_withdrawn() -> None:
@@ -135,6 +178,7 @@ def test_what_is_no_feed_list_is_refused(body: str) -> None:
         ("(a)", "a"),
         ("^#", None),
         ("/(/", None),
+        ("/^(?!good)/", None),
         ("/a/e", None),
         ("", None),
     ],

@@ -60,15 +60,3 @@ def holds(asked: Read) -> dict[str, Any]:
 def approve(asked: Holds, name: Name) -> dict[str, Any]:
     """Release what a guard keeps back on a node."""
     return asked.call("approve", node=name)
-
-
-@router.get("/feeds")
-def feeds(asked: Read) -> dict[str, Any]:
-    """The sources."""
-    return {"feeds": [each for each in asked.call("status")["nodes"] if each["sort"] == "source"]}
-
-
-@router.get("/feeds/overlap")
-def overlap(asked: Read, source: Annotated[list[str] | None, Query(max_length=1000)] = None) -> dict[str, Any]:
-    """How much sources have in common, what only one has, and who had it first."""
-    return asked.call("overlap", sources=source)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,13 +57,24 @@ class Guess:
         return {**asdict(self), "yaml": self.yaml()}
 
 
-def guess(place: str, over: Mapping[str, Any] | None = None, *, limits: Mapping[str, Any] | None = None) -> Guess:
+def guess(
+    place: str,
+    over: Mapping[str, Any] | None = None,
+    *,
+    limits: Mapping[str, Any] | None = None,
+    unpacked: Limits | None = None,
+    seconds: float = math.inf,
+    exact: bool = False,
+) -> Guess:
     """Fetch a feed once, and find the kind and settings that read it.
 
     Args:
         place: address, or path of a file.
         over: settings that the person gives: of the fetch (a key), or of the format; they win.
         limits: settings of this one fetch, which are not part of the source.
+        unpacked: how far the body may grow when unpacked.
+        seconds: how long to read what was fetched; what is not read by then is not looked at.
+        exact: `over` is whole, with its kind, and nothing is guessed.
 
     Raises:
         FetchError: it cannot be fetched, or its address is refused.
@@ -76,11 +89,15 @@ def guess(place: str, over: Mapping[str, Any] | None = None, *, limits: Mapping[
         if not fetched.parts:
             raise FormatError("there is no file", where=place, fix="check the path")
         part = fetched.parts[0]
-        unpacked = spool / "unpacked"
-        unpacked.mkdir()
-        decoded = decode(part.path, unpacked, Limits(), given.get("charset"), hint=part.charset, feed=place)
+        folder_of_text = spool / "unpacked"
+        folder_of_text.mkdir()
+        decoded = decode(
+            part.path, folder_of_text, unpacked or Limits(), given.get("charset"),
+            hint=part.charset, member=given.get("member"), feed=place,
+        )  # fmt: skip
         body = Body.of(decoded.path, place)
-        found = _best(body, part.path, given, spool)
+        ways = [{"kind": given.get("kind", "")}] if exact else _ways(body, given.get("kind"))
+        found = _best(ways, body, part.path, given, spool, time.monotonic() + seconds)
     settings_, seen, others = found
     entry = by_url(place)
     name = _name(place)
@@ -90,24 +107,35 @@ def guess(place: str, over: Mapping[str, Any] | None = None, *, limits: Mapping[
     return Guess(name, masked, seen, entry.name if entry else None, others, decoded.warnings)
 
 
+def _ways(body: Body, kind: str | None) -> Iterator[dict[str, Any]]:
+    """Settings to try: what the body looks like; if a kind is said, those of it, and it alone at the end."""
+    for settings in candidates(body):
+        if kind in {None, settings["kind"]}:
+            yield settings
+    if kind is not None:
+        yield {"kind": kind}
+
+
 def _best(
-    body: Body, path: Path, given: Mapping[str, Any], spool: Path
+    ways: Iterable[dict[str, Any]], body: Body, path: Path, given: Mapping[str, Any], spool: Path, end: float
 ) -> tuple[dict[str, Any], Preview, dict[str, float]]:
     """The first candidate that reads most of the feed; else the one that reads most."""
     tried: list[tuple[dict[str, Any], Preview]] = []
     others: dict[str, float] = {}
     problem: TiplineError | None = None
     known = kinds("source")
-    for number, settings in enumerate(candidates(body)):
+    for number, settings in enumerate(ways):
+        if tried and time.monotonic() > end:
+            break
         chosen = {**settings, **given}
-        if chosen["kind"] not in known or ("kind" in given and settings["kind"] != given["kind"]):
+        if chosen["kind"] not in known:
             continue
         if chosen.pop("whole", False):
             return chosen, Preview(kind=chosen["kind"], note="a poll reads more than this one file"), others
         folder = spool / f"try{number}"
         folder.mkdir()
         try:
-            seen = preview(known[chosen["kind"]], chosen, path, folder, datetime.now(UTC).replace(tzinfo=None))
+            seen = preview(known[chosen["kind"]], chosen, path, folder, datetime.now(UTC).replace(tzinfo=None), end)
         except TiplineError as exc:
             problem = exc
             continue

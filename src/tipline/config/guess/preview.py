@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -72,9 +74,22 @@ def settings_for(kind: type[Kind[NodeSettings]], settings: Mapping[str, Any], ur
 
 
 def preview(
-    kind: type[Kind[NodeSettings]], settings: Mapping[str, Any], path: Path, spool: Path, as_of: datetime
+    kind: type[Kind[NodeSettings]],
+    settings: Mapping[str, Any],
+    path: Path,
+    spool: Path,
+    as_of: datetime,
+    end: float = math.inf,
 ) -> Preview:
     """Poll a file once with a kind.
+
+    Args:
+        kind: of the source.
+        settings: of the source, without its address.
+        path: the file.
+        spool: an empty folder.
+        as_of: the time.
+        end: when to stop, by the monotonic clock; what was read until then is told.
 
     Raises:
         ConfigError: the settings are wrong.
@@ -94,7 +109,7 @@ def preview(
         types.update(dict(kept["type"].value_counts().iter_rows()))
         _drops(claims, seen)
         seen.samples += kept.select(_SHOWN).head(_SAMPLES - len(seen.samples)).to_dicts()
-        if seen.read >= _ROWS:
+        if seen.read >= _ROWS or time.monotonic() > end:
             seen.note = f"the first {seen.read:,} rows"
             break
     seen.types = dict(types.most_common())

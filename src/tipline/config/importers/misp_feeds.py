@@ -15,11 +15,19 @@ from tipline.config.importers.report import Imported, Outcome, unused
 from tipline.errors import FormatError
 from tipline.formats.misp_events import text
 from tipline.formats.misp_tags import truth
-from tipline.kinds import kinds
 from tipline.model import tlp
 
 _DISTRIBUTIONS = {"0": "team", "1": "server", "2": "all", "3": "all"}
 _SECRET = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
+#: Fields of a feed that ask for something which is always so here, or which there is not.
+_OTHERS: dict[str, tuple[Outcome, str]] = {
+    "caching_enabled": ("kept", "every feed is searched and compared with the others (tipline lookup, overlap)"),
+    "lookup_visible": ("translated", "who may look a feed up is said by team and distribution"),
+    "orgc_id": ("lost", "indicators have their source; there is no organisation that made them"),
+    "tag_collection_id": ("lost", "the list does not say what is in a tag collection: add its tags to tags"),
+    "force_to_ids": ("kept", "MISP itself does nothing with it"),
+    "settings.disable_correlation": ("kept", "nothing is correlated unless somebody looks"),
+}
 _HELD_BACK = {"commit", "misp-version", "misp-uuid", "user-agent"}
 
 
@@ -67,9 +75,10 @@ class _Feed:
         self.name = unused(text(self.feed.get("name")) or text(self.feed.get("provider")), self.made.sources)
         settings = _object(self.feed.get("settings"))
         form = text(self.feed.get("source_format")) or "freetext"
-        self.source["kind"] = {"misp": "misp-feed", "csv": "csv"}.get(form, _free_text_kind())
+        self.source["kind"] = {"misp": "misp-feed", "csv": "csv"}.get(form, "freetext")
         self.source["url"] = text(self.feed.get("url"))
         self.source["note"] = f"{text(self.feed.get('name'))} ({text(self.feed.get('provider'))}), from MISP"
+        self._place()
         if "enabled" in self.feed and not truth(self.feed["enabled"]):
             self.source["enabled"] = False
         self._headers()
@@ -79,10 +88,26 @@ class _Feed:
             self._rules(_object(self.feed.get("rules")), settings)
         else:
             self._text(form, settings)
+        self._others(settings)
         self.made.sources[self.name] = self.source
 
     def _say(self, setting: str, outcome: Outcome, sentence: str) -> None:
         self.made.say(self.name, setting, outcome, sentence)
+
+    def _place(self) -> None:
+        if text(self.feed.get("input_source")) == "local":
+            sentence = f"{self.source['url']} is a path on MISP's machine: mount or copy it, and correct url"
+            self._say("input_source", "changed", sentence)
+            if truth(self.feed.get("delete_local_file")):
+                self._say("delete_local_file", "lost", "a file stays where it is; what was read is not read again")
+
+    def _others(self, settings: Mapping[str, Any]) -> None:
+        """What MISP does with a feed beside fetching it."""
+        for name, (outcome, sentence) in _OTHERS.items():
+            holder = settings if name.startswith("settings.") else self.feed
+            value = holder.get(name.removeprefix("settings."))
+            if text(value) not in ("", "0") and (truth(value) or text(value).isdigit()):
+                self._say(name, outcome, sentence)
 
     def _headers(self) -> None:
         for line in text(self.feed.get("headers")).splitlines():
@@ -131,6 +156,8 @@ class _Feed:
             self._say("distribution", "translated", f"{level} became {_DISTRIBUTIONS[level]}")
         elif level == "4":
             self._say("distribution", "lost", "sharing groups do not exist: the team alone may use the source")
+        elif level == "5":
+            self._say("distribution", "lost", "the events' own is not looked at: the team alone may use the source")
 
     def _rules(self, rules: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         for ours, theirs in (("event_tags", "tags"), ("organisations", "orgs")):
@@ -149,14 +176,13 @@ class _Feed:
         if "publish_timestamp" in parameters:
             self._say("rules", "lost", "publish_timestamp: a feed's manifest does not hold it; use max_age")
         if truth(settings.get("unpublish_event")):
-            self._say("settings.unpublish_event", "later", "there are no events to unpublish yet")
+            self._keep("settings.unpublish_event", settings.get("unpublish_event"))
+        self._say("attributes", "changed", "what is gone from an event is withdrawn; MISP kept it")
 
     def _text(self, form: str, settings: Mapping[str, Any]) -> None:
         exclude = text(_object(settings.get("common")).get("excluderegex"))
         if form == "csv":
             self._csv(_object(settings.get("csv")))
-        elif self.source["kind"] == "lines":
-            self._say("source_format", "translated", "freetext became lines: the first word of each line is taken")
         if exclude:
             self._exclude(exclude)
         if truth(self.feed.get("override_ids")):
@@ -170,9 +196,15 @@ class _Feed:
                 "translated",
                 "off: mode append, expire never; snapshot would withdraw what left",
             )
-        self._say("fixed_event", "later", f"{'one event' if fixed else 'an event for each fetch'}: no events yet")
+        self._keep("fixed_event", fixed)
         if truth(self.feed.get("publish")):
-            self._say("publish", "later", "there are no events to publish yet; lists change at once")
+            self._keep("publish", True)
+
+    def _keep(self, setting: str, given: Any) -> None:
+        """A setting of MISP's events is kept in the note, for the day when there are events."""
+        value = "yes" if truth(given) else "no"
+        self.source["note"] += f"; {setting}: {value}"
+        self._say(setting, "later", f"kept in the note ({setting}: {value}): there are no events of feeds yet")
 
     def _csv(self, csv: Mapping[str, Any]) -> None:
         columns = [int(part) for part in re.findall(r"\d+", text(csv.get("value")))]
@@ -187,22 +219,13 @@ class _Feed:
     def _exclude(self, exclude: str) -> None:
         expression = plain(exclude)
         if expression is None:
-            self._say("settings.excluderegex", "lost", f"{exclude!r} cannot be read as a regular expression")
-        elif comment_prefix(expression) is not None:
+            sentence = f"{exclude!r} is no regular expression without look-around: add one to ignore"
+            self._say("settings.excluderegex", "lost", sentence)
+        elif self.source["kind"] == "csv" and comment_prefix(expression) is not None:
             self._say("settings.excluderegex", "translated", "such lines are comments, which are skipped anyway")
-        elif self.source["kind"] == "lines":
-            self.source["ignore"] = [expression]
         else:
-            self._say(
-                "settings.excluderegex",
-                "lost",
-                f"put a filter behind it: not matches(value, {json.dumps(expression)})",
-            )
-
-
-def _free_text_kind() -> str:
-    """The kind that searches text, where it exists."""
-    return "freetext" if "freetext" in kinds("source") else "lines"
+            self.source["ignore"] = [expression]
+            self._say("settings.excluderegex", "translated", "ignore: values in which it is found are skipped")
 
 
 def _object(value: Any) -> Mapping[str, Any]:

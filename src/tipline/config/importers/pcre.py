@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tipline.formats.base import groups_of
+
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _FLAGS = "imsx"
 
@@ -26,8 +28,8 @@ def plain(text: str) -> str | None:
     kept = "".join(flag for flag in _FLAGS if flag in flags)
     expression = f"(?{kept}){body}" if kept else body
     try:
-        re.compile(expression)
-    except re.error:
+        groups_of(expression)
+    except ValueError:
         return None
     return expression
 

@@ -34,7 +34,8 @@ def line(dialect: Dialect, type_: str) -> str:
 
 
 def _cell(name: str, type_: str, dialect: Dialect) -> str:
-    found = field(name, type_) or Field(f"json_extract_string({extra_object()}, {extra_path(name)})")
+    known = field(name, type_, compat=dialect.compat)
+    found = known or Field(f"json_extract_string({extra_object()}, {extra_path(name)})")
     if found.shape in {"number", "word"}:
         return f"coalesce({found.sql}::VARCHAR, '')"
     text = f"array_to_string({found.sql}, ',')" if found.shape == "list" else found.sql

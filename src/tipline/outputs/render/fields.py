@@ -41,6 +41,7 @@ def iso(column: str) -> str:
 
 
 _TIMES = ("first_seen", "last_seen", "valid_until", "added", "since")
+_SEEN = frozenset({"first_seen", "last_seen"})
 _FIELDS: dict[str, Field] = {
     "indicator": Field("value"),
     "confidence": Field("confidence", "number"),
@@ -60,8 +61,16 @@ _FIELDS: dict[str, Field] = {
 _COLUMNS = {"indicator": "value", "indicator_type": "type", "share_level": "tlp", "references": "refs"}
 
 
-def field(name: str, type_: str) -> Field | None:
-    """A field of the indicators of one type; None: it is a key of `extra`."""
+def field(name: str, type_: str, *, compat: bool = False) -> Field | None:
+    """A field of the indicators of one type; None: it is a key of `extra`.
+
+    Args:
+        name: of the field.
+        type_: of the indicators.
+        compat: as MineMeld, where an indicator was seen when it came if its feed does not say when.
+    """
+    if compat and name in _SEEN:
+        return Field(f"epoch_ms(coalesce({name}, added))", "number")
     if name == "type":
         known = TYPES.get(type_)
         return Field(literal((known.minemeld if known else None) or type_))

@@ -47,7 +47,7 @@ def sequence_line(dialect: Dialect, type_: str) -> str:
 def element(dialect: Dialect, type_: str) -> str:
     """SQL: the JSON object of a row."""
     chosen = dialect.fields or tuple((name, name) for name in USUAL)
-    members = ", ".join(_member(name, column, type_) for name, column in chosen)
+    members = ", ".join(_member(name, column, type_, compat=dialect.compat) for name, column in chosen)
     # Each member starts with a comma, the first one's is cut; nulls vanish in concat().
     value = f"concat('{{', substr(concat({members}), 2), '}}')"
     if not dialect.fields:
@@ -63,9 +63,10 @@ def _indicator(dialect: Dialect, type_: str) -> str:
     return first_to_last() if plain_ipv4 else "value"
 
 
-def _member(name: str, key: str, type_: str) -> str:
+def _member(name: str, key: str, type_: str, *, compat: bool) -> str:
     start = literal("," + json.dumps(key, ensure_ascii=False) + ":")
-    found = field(name, type_) or Field(f"json_extract({extra_object()}, {extra_path(name)})", "number")
+    known = field(name, type_, compat=compat)
+    found = known or Field(f"json_extract({extra_object()}, {extra_path(name)})", "number")
     text = f"({found.sql})::VARCHAR" if found.shape == "number" else f"to_json({found.sql})::VARCHAR"
     return f"{start} || CASE WHEN ({found.sql}) IS NOT NULL THEN {text} END"
 

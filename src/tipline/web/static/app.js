@@ -136,6 +136,10 @@ function changed(topics) {
   if (due || !topics.some((topic) => wanted.includes(topic))) return;
   due = setTimeout(refresh, Math.max(150, 2000 - (Date.now() - last)));
 }
+function signedOut() {
+  state("off", "Not connected");
+  document.getElementById("signed-out")?.removeAttribute("hidden");
+}
 function listen() {
   const events = new EventSource(`${prefix}/events`);
   events.onopen = () => state("on", "Live");
@@ -147,14 +151,17 @@ function listen() {
     state("off", "Not connected");
     // Closed for good: the session may have ended, or the server is gone.
     fetch(`${prefix}/session`, { headers: { accept: "application/json" } }).then(
-      (answer) => { if (answer.status === 401) document.getElementById("signed-out")?.removeAttribute("hidden"); else setTimeout(listen, 3000); },
+      (answer) => { if (answer.status === 401) signedOut(); else setTimeout(listen, 3000); },
       () => setTimeout(listen, 3000),
     );
   };
 }
 
 document.addEventListener("htmx:load", (event) => { showTimes(event.target.parentNode ?? document); drawCharts(event.target); });
-document.addEventListener("htmx:responseError", () => state("off", "The server refused"));
+document.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.xhr.status === 401) signedOut();
+  else state("off", "The server refused");
+});
 document.addEventListener("htmx:sendError", () => state("off", "The server does not answer"));
 showTimes(document);
 setInterval(() => showTimes(document), 20000);

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tipline.model import tlp
-from tipline.model.types import type_of_word
+from tipline.model.types import NARROWED, type_of_word
 
 _CONDITION = re.compile(
     r"\s*(?:contains\(\s*(\w+)\s*,\s*('[^']*'|\"[^\"]*\")\s*\)|([A-Za-z_]\w*))\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*"
@@ -46,7 +46,8 @@ def expression(rules: Any, say: Say, names: Names) -> str | None:
         condition, drops = _condition(rule, say, names)
         accepted = _and(_not(condition), accepted) if drops else _or(condition, accepted)
     if accepted == _FALSE:
-        return "confidence < 0"  # nothing passes
+        say("changed", "nothing passes: no rule accepts anything that can be here")
+        return "confidence < 0"
     return None if accepted == _TRUE else accepted
 
 
@@ -111,7 +112,7 @@ def _one(text: str, say: Say, names: Names) -> str | None:
     if value is None:
         return None
     special = _SPECIAL.get(name)
-    return special(operator, value) if special is not None else _attribute(name, operator, value, say, names)
+    return special(operator, value, say) if special is not None else _attribute(name, operator, value, say, names)
 
 
 def _attribute(name: str, operator: str, value: str, say: Say, names: Names) -> str | None:
@@ -168,24 +169,28 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _type(operator: str, value: str) -> str | None:
+def _type(operator: str, value: str, say: Say) -> str | None:
     if operator not in {"==", "!="}:
         return None
     ours = type_of_word(value.strip("'"))
     if ours is None:
+        say("lost", f"there is no type {value} here: {operator} it is {'never' if operator == '==' else 'always'} so")
         return _FALSE if operator == "==" else _TRUE
+    if ours in NARROWED:
+        return _negated(" or ".join(f"type == '{each}'" for each in NARROWED[ours]), operator)
     return f"type {operator} '{ours}'"
 
 
-def _method(operator: str, value: str) -> str:
+def _method(operator: str, value: str, _: Say) -> str:
     return _TRUE if (value == "'update'") == (operator == "==") else _FALSE
 
 
-def _share(operator: str, value: str) -> str | None:
+def _share(operator: str, value: str, say: Say) -> str | None:
     level = tlp.level(value.strip("'"))
     if operator not in {"==", "!="} or (level is None and value != "null"):
         return None
-    if level is None:  # nothing is without a TLP here
+    if level is None:
+        say("changed", f"share_level {operator} null is {'never' if operator == '==' else 'always'} so: all have a TLP")
         return _FALSE if operator == "==" else _TRUE
     return f"tlp {operator} {tlp.name(level)}"
 
@@ -230,4 +235,4 @@ def _not(text: str) -> str:
     return {_TRUE: _FALSE, _FALSE: _TRUE}.get(text, f"not ({text})")
 
 
-_SPECIAL: dict[str, Callable[[str, str], str | None]] = {"__method": _method, "type": _type, "share_level": _share}
+_SPECIAL: dict[str, Callable[[str, str, Say], str | None]] = {"__method": _method, "type": _type, "share_level": _share}
