@@ -186,7 +186,7 @@ class Operations(
                 held["waiting"] = self.scheduler.deliveries.why_waiting(held["output"], identifier)
             by_hand = overrides.one(self.engine.control, held["output"], identifier.hex)
             if by_hand is not None:
-                held["override"] = self._shown(held["output"], [by_hand])[0]
+                held["override"] = self._overrides_shown(held["output"], [by_hand])[0]
         return found
 
     @operation

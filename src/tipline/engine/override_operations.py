@@ -81,15 +81,15 @@ class OverrideOperations(Delivering):
         last = found[limit - 1] if len(found) > limit else None
         rows: list[_Row] = []
         for name in dict.fromkeys(name for name, _ in found[:limit]):
-            rows += self._shown(name, [override for of, override in found[:limit] if of == name])
+            rows += self._overrides_shown(name, [override for of, override in found[:limit] if of == name])
         return {"overrides": rows, "next": [last[0], last[1].key] if last else None}
 
     @operation
     def override_of(self, output: str, value: str, type: str | None = None) -> _Row:  # noqa: A002 - the word that people use
         """How people want one indicator of an output to be; `override` is null if they want nothing."""
-        about = self._about(output, value, type)
+        about = self._indicator(output, value, type)
         found = overrides.one(self.engine.control, output, about.key)
-        (shown,) = self._shown(output, [found]) if found else [None]
+        (shown,) = self._overrides_shown(output, [found]) if found else [None]
         return {"output": output, "type": about.type, "value": about.value, "key": about.key, "override": shown}
 
     @operation
@@ -117,19 +117,19 @@ class OverrideOperations(Delivering):
             user: who does it.
             confirmed: needed for an action that blocks or lets through.
         """
-        about = self._about(output, value, type)
+        about = self._indicator(output, value, type)
         _, user = self._acting(None, user)
         control, now = self.engine.control, self.engine.clock()
-        expires, end = self._moment("expires", changes.expires), self._moment("until", until)
+        expires, end = self._moment_to_come("expires", changes.expires), self._moment_to_come("until", until)
         wanted = Override(
             about.key, about.type, about.value, changes.action, changes.severity, changes.title, expires,
             reason=reason, actor=user or "local", at=now, until=end,
         )  # fmt: skip
-        self._possible(about, wanted, confirmed=confirmed)
+        self._can_be(about, wanted, confirmed=confirmed)
         before = overrides.one(control, output, about.key)
         with control.transaction() as con:
             overrides.put(con, output, wanted)
-        self._told("override", about, before, wanted, user)
+        self._overridden("override", about, before, wanted, user)
         return {**self.override_of(output, about.value, about.type), "before": _plain(before) if before else None}
 
     @operation
@@ -141,16 +141,16 @@ class OverrideOperations(Delivering):
         user: str = "",
     ) -> _Row:
         """Take an override back: the indicator is as the output's settings say again."""
-        about = self._about(output, value, type)
+        about = self._indicator(output, value, type)
         before = overrides.one(self.engine.control, output, about.key)
         if before is None:
             raise RequestError(f"nothing is set for {about.value} at {output}", fix="see `tipline override list`")
         with self.engine.control.transaction() as con:
             overrides.drop(con, output, about.key)
-        self._told("override remove", about, before, None, user)
+        self._overridden("override remove", about, before, None, user)
         return {"output": output, "removed": _plain(before)}
 
-    def _possible(self, about: _About, wanted: Override, *, confirmed: bool) -> None:
+    def _can_be(self, about: _About, wanted: Override, *, confirmed: bool) -> None:
         """Check that an override can be, and may be.
 
         Raises:
@@ -184,7 +184,7 @@ class OverrideOperations(Delivering):
         receipt = by_keys(self.engine.control, about.output, [about.key]).get(about.key)
         if receipt is not None and receipt.holds != NO and receipt.detail.get("foreign"):
             raise RequestError(f"the item on {about.value} is somebody else's", where=about.output, fix=adopt)
-        if not self._published(about):
+        if not self._publishes(about):
             if foreign:
                 what = f"the item on {about.value} is somebody else's ({foreign[0]['by'] or 'unknown'})"
                 raise RequestError(what, where=about.output, fix=adopt)
@@ -209,19 +209,19 @@ class OverrideOperations(Delivering):
         others = {name: kind for name, kind in self.engine.graph.outputs.items() if name != about.output}
         return [name for name, kind in others.items() if mine and (kind.territory() or ())[:2] == mine]
 
-    def _published(self, about: _About) -> bool:
+    def _publishes(self, about: _About) -> bool:
         table = published_table(self.engine.graph.ids[about.output])
         with self.engine.lake.reading() as con:
             return con.execute(f"SELECT 1 FROM {table} WHERE key = ?::UUID LIMIT 1", [about.key]).fetchone() is not None
 
-    def _about(self, output: str, value: str, type_: str | None) -> _About:
+    def _indicator(self, output: str, value: str, type_: str | None) -> _About:
         self._delivered(output)
         kind = self.engine.graph.outputs[output]
         asked = canonical(value, type_)
         assert isinstance(kind, Delivered)  # noqa: S101 - for the type checker: `_delivered` has looked
         return _About(output, kind, asked.type, asked.value, asked.key.hex)
 
-    def _shown(self, output: str, found: list[Override]) -> list[_Row]:
+    def _overrides_shown(self, output: str, found: list[Override]) -> list[_Row]:
         """Overrides of one output as people see them, with what has become of them."""
         now, graph = self.engine.clock(), self.engine.graph
         table = published_table(graph.ids[output])
@@ -242,13 +242,13 @@ class OverrideOperations(Delivering):
             rows.append({"output": output, **_plain(each), "state": state, "note": note})
         return rows
 
-    def _told(self, action: str, about: _About, before: Override | None, after: Override | None, user: str) -> None:
+    def _overridden(self, action: str, about: _About, before: Override | None, after: Override | None, user: str) -> None:
         """To the audit log; and the delivery is to look."""
         sides = {"before": _plain(before) if before else None, "after": _plain(after) if after else None}
         self._note(action, f"{about.output}: {about.value}", **sides, **({"user": user} if user else {}))
         self._deliver([about.output])
 
-    def _moment(self, name: str, text: str | None) -> datetime | None:
+    def _moment_to_come(self, name: str, text: str | None) -> datetime | None:
         """A moment to come, as it was asked for."""
         if text is None:
             return None
