@@ -302,7 +302,7 @@ class Deliverer:
                 [parcel.key for parcel, left in zip(parcels, after, strict=True) if left is None],
             )
             put(con, self.name, [left for left in after if left is not None])
-            count(con, self.name, deleted=done, errors=len(outcomes) - done)
+            count(con, self.name, now, deleted=done, errors=len(outcomes) - done)
         report.deleted += done
         report.pending -= done
         report.errors.update(outcome.reason for outcome in outcomes if not outcome.ok)
@@ -327,7 +327,7 @@ class Deliverer:
                     intents.append((receipt, settle.sending(receipt, parcel, digest, now), parcel))
             with self.control.transaction() as con:
                 put(con, self.name, [*(intent for _, intent, _ in intents), *refused])
-                count(con, self.name, errors=len(refused))
+                count(con, self.name, now, errors=len(refused))
             report.errors.update(receipt.reason for receipt in refused)
             report.pending -= len(refused)
             if intents:
@@ -353,7 +353,7 @@ class Deliverer:
         accepted = sum(outcome.ok for outcome in outcomes)
         with self.control.transaction() as con:
             put(con, self.name, after)
-            count(con, self.name, sent=len(outcomes), accepted=accepted, errors=len(outcomes) - accepted)
+            count(con, self.name, now, sent=len(outcomes), accepted=accepted, errors=len(outcomes) - accepted)
         report.sent += len(outcomes)
         report.accepted += accepted
         report.pending -= len(outcomes)

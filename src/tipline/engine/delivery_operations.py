@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from tipline.durations import Duration
 from tipline.engine import defender_items, journeys
 from tipline.engine.defender_items import ItemFilter
 from tipline.engine.delivering import Delivering
 from tipline.engine.operation import operation
 from tipline.engine.people import RequestError
 from tipline.engine.reconcile import CLEAN, DRIFT, SKIPPED
+from tipline.engine.trends import delivery_trend
 from tipline.store import receipt_search
 from tipline.store.receipt_search import Wanted
 from tipline.store.schema import published_table
 
 _MOST = 1000
+_DAY, _LONGEST = timedelta(days=1), timedelta(days=366)
 Confidence = Annotated[int, Field(ge=0, le=100)]
 _SOURCES = 50
 
@@ -62,6 +67,15 @@ class DeliveryOperations(Delivering):
         found = receipt_search.receipts_of(self.engine.control, output, limit + 1, after=after or "", wanted=wanted)
         following = found[limit - 1]["key"] if len(found) > limit else None
         return {"receipts": found[:limit], "next": following}
+
+    @operation
+    def delivery_history(self, output: str | None = None, span: Duration = _DAY) -> dict[str, Any]:
+        """What deliveries did over time, in equal parts of a span that ends now; of one output, or of all together.
+
+        Returns:
+            at: when each part begins, in seconds since 1970 (UTC); sent, accepted, errors and deleted: indicators.
+        """
+        return asdict(delivery_trend(self.engine, self._delivered(output), min(span, _LONGEST)))
 
     @operation
     def retry(self, output: str, reason: str | None = None, user: str = "") -> dict[str, Any]:

@@ -242,7 +242,9 @@ class OverrideOperations(Delivering):
             rows.append({"output": output, **_plain(each), "state": state, "note": note})
         return rows
 
-    def _overridden(self, action: str, about: _About, before: Override | None, after: Override | None, user: str) -> None:
+    def _overridden(
+        self, action: str, about: _About, before: Override | None, after: Override | None, user: str
+    ) -> None:
         """To the audit log; and the delivery is to look."""
         sides = {"before": _plain(before) if before else None, "after": _plain(after) if after else None}
         self._note(action, f"{about.output}: {about.value}", **sides, **({"user": user} if user else {}))

@@ -37,6 +37,14 @@ def deliveries(asked: Read) -> dict[str, Any]:
     return asked.call("deliveries")
 
 
+@router.get("/{name}/history")
+def history(
+    asked: Read, name: Name, span: Annotated[Duration | None, Query(description="How far back, such as 7d.")] = None
+) -> dict[str, Any]:
+    """What the delivery did over time: sent, accepted, errors and deleted, in equal parts of the span (24h)."""
+    return asked.call("delivery_history", output=name, span=span)
+
+
 @router.get("/{name}/receipts")
 def receipts(
     asked: Read,
