@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from tipline.api.identity import Principal
+from tipline.api.principal import Principal
 from tipline.engine.operations import Operations
 from tipline.engine.people import RequestError
 from tipline.errors import TiplineError
