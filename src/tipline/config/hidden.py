@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
@@ -60,6 +60,20 @@ def restore_node(text: str, original: str, kind: type[Kind[Any]] | None) -> str:
     return edited(text, lambda settings: _restore(_in_model(settings, model, ()), before))
 
 
+def seal_node(text: str, kind: type[Kind[Any]], keep: Callable[[Place, str], str]) -> str:
+    """One node's settings with a reference in the place of each secret that stands there.
+
+    Args:
+        text: settings of one node.
+        kind: of the node.
+        keep: given a secret's place and value, keeps it and returns the reference.
+
+    Raises:
+        ConfigError: the text is not a mapping in YAML.
+    """
+    return edited(text, lambda settings: _seal(_in_model(settings, kind.Settings, ()), keep))
+
+
 def hide_text(text: str) -> str:
     """A whole configuration without its secrets.
 
@@ -91,6 +105,12 @@ def _model(kind: type[Kind[Any]] | None) -> type[BaseModel] | None:
 def _hide(found: Iterator[Found]) -> None:
     for place, holder, key, secret in list(found):
         holder[key] = _shown(holder[key], place, secret=secret)
+
+
+def _seal(found: Iterator[Found], keep: Callable[[Place, str], str]) -> None:
+    for place, holder, key, secret in list(found):
+        if _shown(holder[key], place, secret=secret) == MASK and not hidden(holder[key]):
+            holder[key] = keep(place, holder[key])
 
 
 def _restore(found: Iterator[Found], before: Mapping[Place, tuple[str, str]]) -> None:

@@ -22,7 +22,6 @@ from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.paths import listing, why
 from tipline.engine.people import Entry
 from tipline.engine.search_operations import SearchOperations
-from tipline.engine.secret_operations import SecretOperations
 from tipline.engine.status import status
 from tipline.engine.upkeep_operations import UpkeepOperations
 from tipline.engine.verify import verify
@@ -56,7 +55,6 @@ class NewEntry(BaseModel):
 class Operations(
     AccountOperations,
     SearchOperations,
-    SecretOperations,
     LibraryOperations,
     DraftOperations,
     DeliveryOperations,
