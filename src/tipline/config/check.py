@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tipline.config.builtins import add_builtins, reserved
-from tipline.config.schema import Configuration, Section, Settings
+from tipline.config.schema import Configuration, Settings
+from tipline.config.section import Section
 from tipline.config.wiring import Problem, check_wiring
 from tipline.config.yamlfile import Document, Place, parse, read
 from tipline.errors import ConfigError, TiplineError

@@ -56,9 +56,7 @@ def plan(engine: Engine, candidate: Configuration) -> Plan:
     Raises:
         ConfigError: a node changes its kind.
     """
-    con = engine.lake.connection()
-    try:
-        con.execute("BEGIN")
+    with engine.lake.trying() as con:
         before = {key: known for key, known in engine.lake.nodes(con).items() if not known.retired}
         ids = engine.lake.number_nodes(con, candidate.outline(), engine.clock())
         graph = Graph(candidate, ids)
@@ -76,9 +74,6 @@ def plan(engine: Engine, candidate: Configuration) -> Plan:
         ]
         new = [name for name in graph.sources if ("source", name) not in before]
         return Plan(outputs, new, gone)
-    finally:
-        con.execute("ROLLBACK")
-        con.close()
 
 
 def approve(engine: Engine, candidate: Configuration, actor: str) -> None:

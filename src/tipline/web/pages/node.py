@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
+from tipline.config.builtins import reserved
 from tipline.engine.people import RequestError
 from tipline.engine.trends import trend
 from tipline.kinds import Kind
@@ -35,6 +36,7 @@ def node(page: Viewer, name: Name, period: str = "", offset: int = 0) -> Respons
         "node": state,
         "about": type(found).__doc__ or "",
         "owned": owned,
+        "editable": owned and page.person.may("editor") and name not in reserved(page.engine.configuration),
         "inputs": [each for each in getattr(found.settings, "inputs", []) if each in page.nodes()],
         "readers": _readers(page, name),
         "period": word,
