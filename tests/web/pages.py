@@ -24,4 +24,7 @@ PAGES = [
     "/feeds?sort=-indicators&q=plain",
     "/feeds/overlap",
     "/activity",
+    "/activity?action=login&text=a&since=2026-01-01",
+    "/activity/logs",
+    "/activity/logs?level=warning&text=x",
 ]

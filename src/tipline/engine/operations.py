@@ -17,6 +17,7 @@ from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.evaluate import Evaluated
 from tipline.engine.library_operations import LibraryOperations
 from tipline.engine.listfiles import write_files
+from tipline.engine.log_operations import LogOperations
 from tipline.engine.lookup import lookup
 from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.override_operations import OverrideOperations
@@ -60,6 +61,7 @@ class NewEntry(BaseModel):
 
 class Operations(
     AccountOperations,
+    LogOperations,
     SearchOperations,
     LibraryOperations,
     DraftOperations,
