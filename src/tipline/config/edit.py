@@ -15,6 +15,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from tipline.config import spans
 from tipline.errors import ConfigError
 
+_SECTIONS = ("sources", "processors", "outputs")
 _WIDTH = 4096  # columns at which long values would be folded
 
 
@@ -48,7 +49,7 @@ def put_node(text: str, section: str, name: str, body: Mapping[str, Any], *, rep
     if isinstance(nodes.get(name), CommentedMap):
         settings = edited(node_text(text, section, name), lambda there: _change(there, body))
     else:
-        settings = _written(_parsed("")[0], CommentedMap({key: flow(value) for key, value in body.items()}))
+        settings = dumped(body)
     return put_node_text(text, section, name, settings, replace=replace)
 
 
@@ -72,9 +73,8 @@ def node_text(text: str, section: str, name: str) -> str:
         ConfigError: there is no such node.
     """
     yaml, document = _parsed(text)
-    nodes, lines = _holding(document, section, name), text.splitlines(keepends=True)
-    made = "" if nodes.fa.flow_style() else spans.cut(lines, spans.span(lines, document, section, name))
-    return made if made and _says(made, nodes[name]) else _written(yaml, nodes[name])
+    _holding(document, section, name)
+    return _cut(yaml, document, text.splitlines(keepends=True), section, name)
 
 
 def put_node_text(text: str, section: str, name: str, body: str, *, replace: bool = False) -> str:
@@ -97,6 +97,43 @@ def put_node_text(text: str, section: str, name: str, body: str, *, replace: boo
     nodes[name] = settings
     document[section] = nodes
     return made if made is not None and _says(made, document) else _written(yaml, document)
+
+
+def put_setting(text: str, name: str, setting: str | None) -> str:
+    """The text with a setting of the whole file, as `outline` gives it; None takes it out.
+
+    Raises:
+        ConfigError: the text is not a mapping in YAML.
+    """
+    yaml, document = _parsed(text)
+    document.pop(name, None)
+    if setting is not None:
+        document[name] = settings_of(setting)[name]
+    return _written(yaml, document)
+
+
+def outline(text: str) -> dict[tuple[str, str], str]:
+    """The text of every node, by its section and name, and of every other setting with its name (its section is empty).
+
+    Raises:
+        ConfigError: the text is not a mapping in YAML.
+    """
+    yaml, document = _parsed(text)
+    found, lines = {}, text.splitlines(keepends=True)
+    for section, nodes in document.items():
+        if section not in _SECTIONS:
+            found["", str(section)] = _written(yaml, CommentedMap({section: nodes}))
+        elif isinstance(nodes, CommentedMap):
+            for name in nodes:
+                found[section, str(name)] = _cut(yaml, document, lines, section, name)
+    return found
+
+
+def _cut(yaml: YAML, document: CommentedMap, lines: list[str], section: str, name: str) -> str:
+    """One node's settings to the letter, if they stand for themselves (without an anchor elsewhere)."""
+    nodes = document[section]
+    made = "" if nodes.fa.flow_style() else spans.cut(lines, spans.span(lines, document, section, name))
+    return made if made and _says(made, nodes[name]) else _written(yaml, nodes[name])
 
 
 def put_new_nodes(text: str, section: str, bodies: dict[str, str]) -> str:
@@ -131,7 +168,7 @@ def _checked(document: CommentedMap, section: str, name: str, *, replace: bool) 
         nodes = CommentedMap()
     if not isinstance(nodes, CommentedMap):
         raise ConfigError(f"{section} must map names to nodes", fix="correct the file first")
-    taken = any(name in (document.get(part) or {}) for part in ("sources", "processors", "outputs"))
+    taken = any(name in (document.get(part) or {}) for part in _SECTIONS)
     if taken and not (replace and name in nodes):
         raise ConfigError(f"there is a node {name} already", fix="choose another name")
     return nodes
@@ -163,6 +200,11 @@ def settings_of(text: str) -> CommentedMap:
         ConfigError: it is not a mapping in YAML.
     """
     return _parsed(text)[1]
+
+
+def dumped(settings: Mapping[str, Any]) -> str:
+    """Settings of one node as YAML: one a line, small mappings on their own."""
+    return _written(_parsed("")[0], CommentedMap({key: flow(value) for key, value in settings.items()}))
 
 
 def edited(text: str, change: Callable[[CommentedMap], None]) -> str:

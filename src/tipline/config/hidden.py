@@ -31,16 +31,20 @@ PLAIN_HEADERS = {"accept", "accept-language", "accept-encoding", "content-type",
 Found = tuple[Place, Any, Any, bool]
 
 
-def hide_node(text: str, kind: type[Kind[Any]]) -> str:
+def hide_node(text: str, kind: type[Kind[Any]] | None) -> str:
     """One node's settings (YAML text) without its secrets; where there is none, every character stays.
+
+    Args:
+        text: the settings.
+        kind: of the node; None: it has none that is known, and what sounds secret is hidden.
 
     Raises:
         ConfigError: the text is not a mapping in YAML.
     """
-    return edited(text, lambda settings: _hide(_in_model(settings, kind.Settings, ())))
+    return edited(text, lambda settings: _hide(_in_model(settings, _model(kind), ())))
 
 
-def restore_node(text: str, original: str, kind: type[Kind[Any]]) -> str:
+def restore_node(text: str, original: str, kind: type[Kind[Any]] | None) -> str:
     """One node's settings, with the hidden secrets put back.
 
     Args:
@@ -51,7 +55,7 @@ def restore_node(text: str, original: str, kind: type[Kind[Any]]) -> str:
     Raises:
         ConfigError: a hidden secret stands where there was none, so that nobody knows it.
     """
-    model = kind.Settings
+    model = _model(kind)
     before = _texts(_in_model(settings_of(original), model, ()))
     return edited(text, lambda settings: _restore(_in_model(settings, model, ()), before))
 
@@ -92,6 +96,10 @@ def restore_text(text: str, original: str) -> str:
 def hidden(value: str) -> bool:
     """Whether a value is, or has in it, what stands for a hidden secret."""
     return MASK in value or (URL_MASK in value and bool(_URL.fullmatch(value)))
+
+
+def _model(kind: type[Kind[Any]] | None) -> type[BaseModel] | None:
+    return kind.Settings if kind else None
 
 
 def _hide(found: Iterator[Found]) -> None:
@@ -148,7 +156,7 @@ def _in_document(document: CommentedMap) -> Iterator[Found]:
         for name, body in (nodes if isinstance(nodes, Mapping) else {}).items():
             if isinstance(body, CommentedMap):
                 kind = known.get(body.get("kind"))
-                yield from _in_model(body, kind.Settings if kind else None, (section, name))
+                yield from _in_model(body, _model(kind), (section, name))
 
 
 def _in_model(settings: Any, model: type[BaseModel] | None, place: Place) -> Iterator[Found]:

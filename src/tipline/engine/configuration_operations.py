@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal
 
-from tipline.config.edit import settings_of
+from tipline.config.check import check_text
+from tipline.config.schema import Configuration
 from tipline.engine.configuring import Committed, Configuring
 from tipline.engine.operation import Base, operation
-from tipline.engine.visible import NotYoursError
+from tipline.engine.plan import approve as approve_plan
+from tipline.engine.plan import plan
+from tipline.engine.visible import NotYoursError, may_change
 
 
 class ConfigurationOperations(Base):
@@ -26,18 +31,30 @@ class ConfigurationOperations(Base):
         return self._configuring.check(text)
 
     @operation
+    def plan(self, text: str, path: str, *, approve: bool = False, user: str = "") -> dict[str, Any]:
+        """What a configuration would change; with `approve`, the guards let its first evaluation through."""
+        candidate = check_text(text, Path(path)).usable()
+        may_change(self.engine.configuration, candidate, self.asker)
+        _, user = self._acting(None, user)
+        found = plan(self.engine, candidate)
+        found.outputs = [each for each in found.outputs if self._may_see_plan_of(each.output, candidate)]
+        if approve:
+            approve_plan(self.engine, candidate, user)
+        return {**asdict(found), "changes": found.changes, "approved": approve}
+
+    @operation
     def save_candidate(self, text: str, base: int, revision: int = 0, user: str = "") -> dict[str, Any]:
-        """Keep a text in the making; refused if somebody else saved or committed in the meantime."""
+        """Keep a text in the making; refused if somebody else saved or committed in the meantime.
+
+        Args:
+            text: the whole configuration, right or not; a hidden secret stays what it is.
+            base: the version it began from.
+            revision: of the candidate that it takes the place of; 0 if there was none.
+            user: who edits.
+        """
         self._whole_file()
         _, user = self._acting(None, user)
         return vars(self._configuring.save(text, base=base, revision=revision, user=user))
-
-    @operation
-    def discard_candidate(self) -> dict[str, Any]:
-        """Forget the text in the making."""
-        self._whole_file()
-        self._configuring.discard()
-        return {}
 
     @operation
     def commit(self, text: str, message: str, base: int, *, approve: bool = False, user: str = "") -> dict[str, Any]:
@@ -73,7 +90,7 @@ class ConfigurationOperations(Base):
     ) -> dict[str, Any]:
         """Add or change one node, by its settings or by YAML text, and put that to work."""
         _, user = self._acting(None, user)
-        body = settings_of(text) if text is not None else settings or {}
+        body = settings or {} if text is None else text
         done = self._configuring.put_node(section, name, body, message, base=base, user=user, approve=approve)
         return committed(done)
 
@@ -103,6 +120,10 @@ class ConfigurationOperations(Base):
         """One version, and what it changed against another (the one before it, if not said)."""
         self._whole_file()
         return self._configuring.compared(version, against)
+
+    def _may_see_plan_of(self, output: str, candidate: Configuration) -> bool:
+        there = candidate.outputs.get(output) or self.engine.configuration.outputs.get(output)
+        return self.asker.everywhere or (there is not None and self.asker.owns(there.settings))
 
     def _whole_file(self) -> None:
         """Raises if the file has nodes of other teams: its text shows their settings."""

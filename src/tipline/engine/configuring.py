@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tipline.config.check import check_text
-from tipline.config.edit import drop_node, node_text, put_node, settings_of
+from tipline.config.edit import drop_node, node_text, put_node, put_node_text, settings_of
+from tipline.config.hidden import MASK, restore_text
 from tipline.config.schema import Configuration
 from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.atomic import replacing
@@ -22,6 +23,7 @@ from tipline.engine.plan import approve as approve_plan
 from tipline.engine.schedule import Scheduler
 from tipline.engine.visible import NotYoursError, may_change
 from tipline.errors import ConfigError, StoreError, TiplineError
+from tipline.sources.guardrails import URL_MASK
 from tipline.store import versions
 from tipline.store.records import audit
 from tipline.store.versions import Candidate, Version
@@ -66,19 +68,23 @@ class Configuring:
 
     def current(self) -> dict[str, Any]:
         """What runs, what is being edited, and whether the file was changed by hand since."""
-        now, made = self._newest(), versions.candidate(self.engine.control)
+        now, made = self.newest(), versions.candidate(self.engine.control)
         return {
             **now.as_dict(),
             "path": str(self.engine.configuration.path),
-            "edited_by_hand": self._on_disk() != now.text,
+            "edited_by_hand": self.edited_by_hand(),
             "candidate": None if made is None else {**vars(made), "diff": diff(now.text, made.text)},
         }
+
+    def edited_by_hand(self) -> bool:
+        """Whether the file says something else than what was put to work."""
+        return self._on_disk() != self.newest().text
 
     def save(self, text: str, *, base: int, revision: int, user: str) -> Candidate:
         """Keep a candidate.
 
         Args:
-            text: the whole configuration, right or not.
+            text: the whole configuration, right or not; a hidden secret stays what it is in the text that it follows.
             base: the version it began from.
             revision: of the candidate that this one takes the place of; 0 if there was none.
             user: who edits.
@@ -86,20 +92,19 @@ class Configuring:
         Raises:
             ConflictError: somebody else saved, or committed, in the meantime.
             RequestError: the text is too long.
+            ConfigError: a hidden secret is not known.
         """
         if len(text) > _MOST_CHARACTERS:
             raise RequestError(f"the text has {len(text):,} characters", fix=f"{_MOST_CHARACTERS:,} are the most")
+        before = versions.candidate(self.engine.control) or self._still(base)
         self._still(base)
-        made = Candidate(base, revision + 1, self.engine.clock(), user, text)
+        whole = restore_text(text, before.text) if MASK in text or URL_MASK in text else text
+        made = Candidate(base, revision + 1, self.engine.clock(), user, whole)
         if not versions.keep_candidate(self.engine.control, made):
             raise ConflictError(
                 "somebody else has saved the candidate meanwhile", fix="look at theirs, then edit again"
             )
         return made
-
-    def discard(self) -> None:
-        """Forget the candidate."""
-        versions.drop_candidate(self.engine.control)
 
     def check(self, text: str) -> dict[str, Any]:
         """Every problem of a text, as if it stood in the file."""
@@ -146,7 +151,7 @@ class Configuring:
         """
         told = message or f"back to version {number}"
         text = self.version(number).text
-        return self.commit(text, told, base=self._newest().number, user=user, approve=approve)
+        return self.commit(text, told, base=self.newest().number, user=user, approve=approve)
 
     def reload(self, user: str, message: str = "") -> Committed:
         """Put to work what stands in the file now.
@@ -167,26 +172,30 @@ class Configuring:
             RequestError: there is no such node in the file.
         """
         section = self._section(name)
-        now = self._newest()
+        now = self.newest()
         body = node_text(now.text, section, name)
         return {"name": name, "section": section, "version": now.number, "text": body, "settings": settings_of(body)}
 
-    def put_node(self, section: str, name: str, body: Mapping[str, Any], message: str, **ways: Any) -> Committed:
-        """Give a node (a new one, or one that is there) these settings, and commit."""
+    def put_node(self, section: str, name: str, body: Mapping[str, Any] | str, message: str, **ways: Any) -> Committed:
+        """Give a node (a new one, or one that is there) these settings (or their text), and commit."""
         there = self.engine.configuration.nodes().get(name)
         if there is not None and not self.asker.owns(there.settings):
             raise NotYoursError(f"{name} is another team's", fix="choose another name")
-        text = put_node(self._newest().text, section, name, body, replace=True)
+        now = self.newest().text
+        if isinstance(body, str):
+            text = put_node_text(now, section, name, body, replace=True)
+        else:
+            text = put_node(now, section, name, body, replace=True)
         return self.commit(text, message or f"{name} changed", **ways)
 
     def change(self, edit: Callable[[str], str], message: str, **ways: Any) -> Committed:
         """Change the text that runs, and commit."""
-        return self.commit(edit(self._newest().text), message, **ways)
+        return self.commit(edit(self.newest().text), message, **ways)
 
     def drop_node(self, name: str, message: str, **ways: Any) -> Committed:
         """Take a node out, and commit."""
         section = self._section(name)
-        text = drop_node(self._newest().text, section, name)
+        text = drop_node(self.newest().text, section, name)
         return self.commit(text, message or f"{name} removed", **ways)
 
     def _section(self, name: str) -> str:
@@ -216,7 +225,12 @@ class Configuring:
         other = versions.listed(self.engine.control, limit=1, before=number) if with_ is None else [self.version(with_)]
         return {**found.as_dict(), "diff": diff(other[0].text if other else "", found.text)}
 
-    def _newest(self) -> Version:
+    def newest(self) -> Version:
+        """The version that runs.
+
+        Raises:
+            RequestError: the configuration did not come from a file.
+        """
         found = versions.newest(self.engine.control)
         if found is None:
             raise RequestError("the configuration did not come from a file", fix="start tipline with one")
@@ -224,7 +238,7 @@ class Configuring:
 
     def _still(self, base: int) -> Version:
         """The newest version, which must be `base`."""
-        now = self._newest()
+        now = self.newest()
         if now.number != base:
             what = f"{now.actor} has put version {now.number} to work meanwhile"
             raise ConflictError(what, where=f"version {base}", fix="look at what changed, then edit again")
@@ -254,12 +268,18 @@ class Configuring:
         ]
         old = versions.newest(self.engine.control)
         evaluated = self.scheduler.reload(candidate, actor=user, message=message)
-        number = self._newest().number
+        number = self.newest().number
         detail = {"version": number, "before": old.number if old else None, "message": message}
         at, control = self.engine.clock(), self.engine.control
         audit(control, at, user, self.asker.team, "configure", f"version {number}", detail, address=self.asker.address)
-        versions.drop_candidate(control)
+        self._settle(old)
         return Committed(number, evaluated, waiting)
+
+    def _settle(self, old: Version | None) -> None:
+        """Forget the candidate if it says no more than what runs, or ran; what else somebody is editing stays."""
+        made = versions.candidate(self.engine.control)
+        if made is not None and made.text in {self.newest().text, old.text if old else ""}:
+            versions.drop_candidate(self.engine.control)
 
 
 def diff(old: str, new: str) -> str:

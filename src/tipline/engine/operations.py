@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tipline.config.check import check_text
-from tipline.config.schema import Configuration
 from tipline.durations import Duration
 from tipline.engine import journeys
 from tipline.engine.account_operations import AccountOperations
 from tipline.engine.delivery_operations import DeliveryOperations
 from tipline.engine.doctor import diagnose
+from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.evaluate import Evaluated
 from tipline.engine.feedlist_operations import FeedListOperations
 from tipline.engine.listfiles import write_files
@@ -23,13 +21,11 @@ from tipline.engine.lookup import lookup
 from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.paths import listing, why
 from tipline.engine.people import Entry
-from tipline.engine.plan import approve as approve_plan
-from tipline.engine.plan import plan
 from tipline.engine.search_operations import SearchOperations
 from tipline.engine.status import status
 from tipline.engine.upkeep_operations import UpkeepOperations
 from tipline.engine.verify import verify
-from tipline.engine.visible import NotYoursError, may_change
+from tipline.engine.visible import NotYoursError
 from tipline.model.keys import key
 from tipline.model.tlp import RED, level
 from tipline.store.receipts import NO, PARKED, WITHDRAWN
@@ -45,7 +41,9 @@ class NewEntry(BaseModel):
 
     value: str = Field(description="The indicator, in any spelling.")
     type: str | None = Field(default=None, description="Its type; detected if not given.")
-    ttl: Duration | None = Field(default=None, description="How long it stays, such as 30d; for good if not given.")
+    ttl: Duration | Literal["never"] | None = Field(
+        default=None, description="How long it stays, such as 30d, or never; as its source says if not given."
+    )
     comment: str | None = Field(default=None, description="Why it was added.")
     tlp: str | None = Field(default=None, description="clear, green, amber, amber+strict or red.")
     tags: list[str] = Field(default_factory=list, description="Tags.")
@@ -53,13 +51,16 @@ class NewEntry(BaseModel):
 
     def entry(self) -> Entry:
         """For the engine."""
-        return Entry(self.value, self.type, self.ttl, self.comment, self.tlp, tuple(self.tags), self.confidence)
+        ttl = None if self.ttl == "never" else self.ttl
+        never, tags = self.ttl == "never", tuple(self.tags)
+        return Entry(self.value, self.type, ttl, never, self.comment, self.tlp, tags, self.confidence)
 
 
 class Operations(
     AccountOperations,
     SearchOperations,
     FeedListOperations,
+    DraftOperations,
     DeliveryOperations,
     UpkeepOperations,
     Base,
@@ -225,18 +226,6 @@ class Operations(
         }
 
     @operation
-    def plan(self, text: str, path: str, *, approve: bool = False, user: str = "") -> dict[str, Any]:
-        """What a configuration would change; with `approve`, the guards let its first evaluation through."""
-        candidate = check_text(text, Path(path)).usable()
-        may_change(self.engine.configuration, candidate, self.asker)
-        _, user = self._acting(None, user)
-        found = plan(self.engine, candidate)
-        found.outputs = [each for each in found.outputs if self._may_see_plan_of(each.output, candidate)]
-        if approve:
-            approve_plan(self.engine, candidate, user)
-        return {**asdict(found), "changes": found.changes, "approved": approve}
-
-    @operation
     def poll(self, source: str) -> dict[str, Any]:
         """Poll one source now."""
         self._known(source, self._owned(self.engine.graph.sources), "source")
@@ -297,11 +286,6 @@ class Operations(
             return
         if any(entry.tlp and level(entry.tlp) == RED for entry in entries):
             raise NotYoursError(f"{source} is another team's: what is red must not go there", fix="use your own source")
-
-    def _may_see_plan_of(self, output: str, candidate: Configuration) -> bool:
-        return self.asker.everywhere or (
-            output in candidate.outputs and self.asker.owns(candidate.outputs[output].settings)
-        )
 
     def _publish(self, outputs: list[str]) -> None:
         for name in outputs:

@@ -30,11 +30,17 @@ class RequestError(TiplineError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One indicator to add by hand."""
+    """One indicator to add by hand.
+
+    Attributes:
+        ttl: how long it stays; None: as long as the source says.
+        never: it stays for good, whatever the source says.
+    """
 
     value: str
     type: str | None = None
     ttl: timedelta | None = None
+    never: bool = False
     comment: str | None = None
     tlp: str | None = None
     tags: tuple[str, ...] = ()
@@ -151,6 +157,8 @@ class People:
         now = engine.clock()
         source: Source = engine.graph.sources[name]
         number = engine.graph.ids[name]
+        usual = getattr(source.settings, "ttl", None)
+        stays = [entry.ttl or (None if entry.never else usual) for entry in entries]
         frame = pl.DataFrame(
             {
                 "value": [entry.value for entry in entries],
@@ -160,7 +168,7 @@ class People:
                 "tlp": [entry.tlp for entry in entries],
                 "tags": [list(entry.tags) for entry in entries],
                 "description": [entry.comment for entry in entries],
-                "valid_until": [(now + entry.ttl).isoformat() if entry.ttl else None for entry in entries],
+                "valid_until": [(now + stay).isoformat() if stay else None for stay in stays],
                 "extra": [json.dumps({"team": team, "user": user}) for _ in entries],
             },
             schema_overrides={

@@ -5,7 +5,18 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from tipline import __version__
-from tipline.api.v1 import accounts, configuration, deliveries, feeds, indicators, library, nodes, secrets, system
+from tipline.api.v1 import (
+    accounts,
+    candidate,
+    configuration,
+    deliveries,
+    feeds,
+    indicators,
+    library,
+    nodes,
+    secrets,
+    system,
+)
 from tipline.api.v1.asking import PROBLEMS, Limits
 from tipline.engine.operations import Operations
 from tipline.http_problems import add_handlers
@@ -27,6 +38,6 @@ def create_v1(operations: Operations) -> FastAPI:
     app.state.operations = operations
     app.state.limits = Limits()
     add_handlers(app)
-    for module in (system, nodes, feeds, library, configuration, secrets, indicators, deliveries, accounts):
+    for module in (system, nodes, feeds, library, configuration, candidate, secrets, indicators, deliveries, accounts):
         app.include_router(module.router)
     return app

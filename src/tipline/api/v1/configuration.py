@@ -73,12 +73,6 @@ def save_candidate(asked: Configuring, body: Draft) -> dict[str, Any]:
     return asked.call("save_candidate", **dict(body))
 
 
-@router.delete("/configuration/candidate")
-def discard_candidate(asked: Configuring) -> dict[str, Any]:
-    """Forget the text in the making."""
-    return asked.call("discard_candidate")
-
-
 @router.post("/configuration/plan")
 def plan(asked: Configuring, body: Text) -> dict[str, Any]:
     """What a text would add to and remove from every output, with samples."""
