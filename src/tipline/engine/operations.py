@@ -15,7 +15,7 @@ from tipline.engine.delivery_operations import DeliveryOperations
 from tipline.engine.doctor import diagnose
 from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.evaluate import Evaluated
-from tipline.engine.library_operations import LibraryOperations
+from tipline.engine.feedlist_operations import FeedListOperations
 from tipline.engine.listfiles import write_files
 from tipline.engine.lookup import lookup
 from tipline.engine.operation import NAMES, Base, operation, plain
@@ -59,7 +59,7 @@ class NewEntry(BaseModel):
 class Operations(
     AccountOperations,
     SearchOperations,
-    LibraryOperations,
+    FeedListOperations,
     DraftOperations,
     DeliveryOperations,
     UpkeepOperations,
