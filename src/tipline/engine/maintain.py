@@ -12,6 +12,7 @@ from tipline.engine.objects import paged_outputs
 from tipline.engine.times import literal
 from tipline.sources.ageing import expiries
 from tipline.sources.base import Source
+from tipline.store import delivery_counts, overrides
 from tipline.store.control import DELIVERIES, Control
 from tipline.store.lake import Lake
 from tipline.store.receipts import copies, forget_output
@@ -78,8 +79,11 @@ def prune_history(lake: Lake, control: Control, graph: Graph, at: datetime, rete
         for sort, _, name in retired:
             if sort == "output":
                 forget_output(writing, name)
+                overrides.forget_output(writing, name)
+                delivery_counts.forget_output(writing, name)
     prune(control, before)
     prune_receipts(control, before)
+    delivery_counts.prune(control, before)
 
 
 def sort_published(lake: Lake, graph: Graph, name: str) -> bool:

@@ -20,6 +20,7 @@ from tipline.engine.leaving import RETIREMENT
 from tipline.engine.listfiles import write_files
 from tipline.engine.lookup import lookup
 from tipline.engine.operation import NAMES, Base, operation, plain
+from tipline.engine.override_operations import OverrideOperations
 from tipline.engine.paths import listing, why
 from tipline.engine.people import Entry
 from tipline.engine.search_operations import SearchOperations
@@ -29,6 +30,7 @@ from tipline.engine.verify import verify
 from tipline.engine.visible import NotYoursError
 from tipline.model.keys import key
 from tipline.model.tlp import RED, level
+from tipline.store import overrides
 from tipline.store.receipts import NO, PARKED, WITHDRAWN
 from tipline.store.records import runs_of
 
@@ -63,6 +65,7 @@ class Operations(
     FeedListOperations,
     DraftOperations,
     DeliveryOperations,
+    OverrideOperations,
     UpkeepOperations,
     Base,
 ):
@@ -179,9 +182,12 @@ class Operations(
             (receipt["output"], receipt["value"]) for receipt in found["receipts"] if receipt["state"] == "accepted"
         }
         for held in (entry for entry in found["outputs"] if entry["output"] in self._owned()):
+            identifier = key(held["type"], held["value"])
             if (held["output"], held["value"]) not in there:
-                identifier = key(held["type"], held["value"])
                 held["waiting"] = self.scheduler.deliveries.why_waiting(held["output"], identifier)
+            by_hand = overrides.one(self.engine.control, held["output"], identifier.hex)
+            if by_hand is not None:
+                held["override"] = self._overrides_shown(held["output"], [by_hand])[0]
         return found
 
     @operation

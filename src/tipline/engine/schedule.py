@@ -13,6 +13,7 @@ import duckdb
 import structlog
 
 from tipline.config.schema import Configuration
+from tipline.engine import overriding
 from tipline.engine.alerts import Alerts
 from tipline.engine.conditions import conditions
 from tipline.engine.core import Engine
@@ -177,6 +178,7 @@ class Scheduler:
             retention = self.engine.configuration.settings.store.retention
             prune_history(self.engine.lake, self.engine.control, self.engine.graph, now, retention)
             SignIn(self.engine.control, self.engine.clock).prune()
+            overriding.end(self.engine.control, self.engine.graph, now)
             for name in self.engine.graph.outputs:
                 sort_published(self.engine.lake, self.engine.graph, name)
 

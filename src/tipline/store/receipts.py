@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
 
+from tipline.store import delivery_counts
 from tipline.store.control import DELIVERIES, RECEIPTS, Control
 
 # A receipt's state: `sending` and `withdrawing` are intents, committed before the far side is called.
@@ -95,11 +96,12 @@ def note(con: Connection, output: str, **values: Any) -> None:
         con.execute(update(DELIVERIES).where(where).values(**values))
 
 
-def count(con: Connection, output: str, **more: int) -> None:
-    """Add to the counters of a delivery (`sent`, `accepted`, `errors`, `deleted`)."""
+def count(con: Connection, output: str, now: datetime, **more: int) -> None:
+    """Add to the counters of a delivery (`sent`, `accepted`, `errors`, `deleted`), in all and over time."""
     values = {name: DELIVERIES.c[name] + number for name, number in more.items() if number}
     if values:
         con.execute(update(DELIVERIES).where(DELIVERIES.c.output == output).values(**values))
+        delivery_counts.add(con, output, now, more)
 
 
 def by_keys(control: Control, output: str, keys: Iterable[str]) -> dict[str, Receipt]:
