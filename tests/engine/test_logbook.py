@@ -72,7 +72,7 @@ def test_secrets_are_not_in_it_and_exceptions_are(tmp_path: Path) -> None:
     log = structlog.get_logger()
     log.info("fetching", source="feed", url="https://u:hunter2@example.org/x?apikey=hunter2&n=1", api_key="hunter2")
     try:
-        raise ValueError("Bearer hunter2hunter2 at https://u:hunter2@example.org/?token=hunter2")
+        float("Bearer hunter2hunter2 at https://u:hunter2@example.org/?token=hunter2")
     except ValueError as exc:
         log.error("broke", exc_info=exc)
     log.debug("too little")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from threading import RLock
 from typing import Any
 
 import duckdb
@@ -30,9 +31,12 @@ from tipline.store.receipts import (
     count,
     delivery,
     drop,
+    hand_over,
+    held_keys,
     note,
     put,
     restless,
+    spent_keys,
 )
 
 log = structlog.get_logger()
@@ -90,6 +94,9 @@ class Deliverer:
         clock: naive UTC.
         stop: set at shutdown; waits end at once and the cycle is left where it is.
         pinned: sources whose indicators come first when room is short (those added to by hand).
+        retiring: the output is gone: all that its far side has of it is taken back.
+        lock: of another one that writes the same items.
+        predecessors: outputs that are gone and wrote the same items: what this one publishes becomes its own.
     """
 
     def __init__(
@@ -102,6 +109,9 @@ class Deliverer:
         clock: Clock = utc_now,
         stop: threading.Event | None = None,
         pinned: Sequence[str] = (),
+        retiring: bool = False,
+        lock: RLock | None = None,
+        predecessors: Sequence[str] = (),
     ) -> None:
         kind = graph.outputs[output]
         if not isinstance(kind, Delivered):
@@ -116,13 +126,18 @@ class Deliverer:
         self.clock = clock
         self.stop = stop or threading.Event()
         self.pinned = tuple(pinned)
-        self.lock = threading.RLock()  # a cycle, a reconciliation and an adoption never run together
+        self.retiring = retiring
+        self.predecessors = tuple(predecessors)
+        self.lock = lock or threading.RLock()  # a cycle, a reconciliation and an adoption never run together
         self._far: FarSide | None = None
 
     def does_what(self, other: Deliverer) -> bool:
         """Whether another one would do the very same."""
-        mine, theirs = ((each.number, each.kind.settings, each.instance, each.pinned) for each in (self, other))
-        return mine == theirs
+        mine, theirs = (
+            (each.number, each.kind.settings, each.instance, each.pinned, each.retiring, each.predecessors)
+            for each in (self, other)
+        )
+        return mine == theirs and (not self.retiring or self.lock is other.lock)
 
     @property
     def far(self) -> FarSide:
@@ -140,6 +155,8 @@ class Deliverer:
     def cycle(self) -> CycleReport:
         """Bring the far side nearer to what is published; never raises what a far side does."""
         with self.lock, closing(self.lake.connection()) as con:
+            for name in self.predecessors:
+                self._take_over(con, name)
             before = delivery(self.control, self.name)
             report = CycleReport(self.name)
             missing = self.kind.missing()
@@ -153,6 +170,18 @@ class Deliverer:
                     self._carry_out(plan, report)
             self._finish(before, plan, report)
             return report
+
+    def _take_over(self, con: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Make the receipts of an output that is gone this one's: of what it publishes, and of what counts on."""
+        keys = [*delivery_plan.published_among(con, self.number, held_keys(self.control, name)),
+                *spent_keys(self.control, name)]  # fmt: skip
+        if not keys:
+            return
+        foreign = int(delivery(self.control, self.name).detail.get("foreign", 0))
+        with self.control.transaction() as writing:
+            moved = hand_over(writing, name, self.name, keys, again=self.kind.signed_items)
+            note(writing, self.name, resync=1, detail={"foreign": max(0, foreign - moved)})
+        log.info("copies taken over", output=self.name, earlier=name, count=moved)
 
     def why_waiting(self, key: str) -> str | None:
         """Why a published indicator is not sent (no-slot, covered: by ..., ended, refused); None if it is.
@@ -200,6 +229,8 @@ class Deliverer:
         return make_plan(con, self.control, self.kind, self.number, ask)
 
     def _overrides(self, con: duckdb.DuckDBPyConnection) -> list[Override]:
+        if self.retiring:
+            return []
         return overriding.counting(con, self.control, self.graph, self.name, self.clock())
 
     def _ask(self, before: Delivery, overrides: Sequence[Override], *, full: bool, keys: Sequence[str] = ()) -> Ask:
@@ -211,11 +242,14 @@ class Deliverer:
             restless=tuple(keys),
             slots_taken=int(before.detail.get("foreign", 0)),
             pinned=self.pinned,
+            retiring=self.retiring,
             overrides=tuple(overrides),
         )
 
     def _plan(self, con: duckdb.DuckDBPyConnection, before: Delivery) -> Plan | None:
         """The plan, or None when nothing can have changed since the last cycle."""
+        if self.retiring:
+            return self.plan_in_full(con)
         position = log_position(con, self.number, before.cursor)
         keys = restless(self.control, self.name, self.clock())
         overrides = self._overrides(con)
@@ -380,7 +414,8 @@ class Deliverer:
                 "planned": [plan.last, plan.basis],
             }
             if report.state == OK:
-                values |= {"cursor": plan.last, "resync": 0}
+                # One that is gone may come back: all is compared then.
+                values |= {"cursor": plan.last, "resync": int(self.retiring)}
                 detail |= {"settings": plan.basis, "begun": False}
         elif report.state == NEEDS or before.state == SHADOW == self._idle_state():
             report.state = self._idle_state()

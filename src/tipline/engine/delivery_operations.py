@@ -31,9 +31,16 @@ class DeliveryOperations(Delivering):
 
     @operation
     def deliveries(self) -> dict[str, Any]:
-        """How far every delivery has come."""
-        names = self._owned(self.engine.graph.outputs)
-        return {"deliveries": [each for each in journeys.deliveries(self.engine) if each["output"] in names]}
+        """How far every delivery has come.
+
+        Returns:
+            deliveries, and leaving: outputs that are in the configuration no more, while far sides hold copies.
+        """
+        names, gone = self._owned(self.engine.graph.outputs), self._leaving()
+        return {
+            "deliveries": [each for each in journeys.deliveries(self.engine) if each["output"] in names],
+            "leaving": [each for each in journeys.departures(self.engine) if each["output"] in gone],
+        }
 
     @operation
     def receipts(

@@ -163,6 +163,7 @@ class Ask:
         restless: keys to look at whatever the log says.
         slots_taken: how much of the far side's room others take.
         pinned: sources whose indicators come first.
+        retiring: nothing is wanted any more.
         overrides: how people want single indicators to be; with others than in the last plan, `full` is needed.
     """
 
@@ -173,6 +174,7 @@ class Ask:
     restless: tuple[str, ...] = ()
     slots_taken: int = 0
     pinned: tuple[str, ...] = ()
+    retiring: bool = False
     overrides: tuple[Override, ...] = ()
 
 
@@ -195,6 +197,20 @@ def rows_of(con: duckdb.DuckDBPyConnection, keys: list[str]) -> dict[str, Row]:
     finally:
         con.unregister("asked_keys")
     return {row[0]: _row(row) for row in rows}
+
+
+def published_among(con: duckdb.DuckDBPyConnection, output: int, keys: list[str]) -> list[str]:
+    """Those of some keys (32 hex digits) that an output publishes."""
+    if not keys:
+        return []
+    con.register("asked_keys", pl.DataFrame({"key": keys}).to_arrow())
+    try:
+        rows = con.execute(
+            f"SELECT {_hex('key')} FROM {published_table(output)} WHERE key IN (SELECT key::UUID FROM asked_keys)"
+        ).fetchall()
+    finally:
+        con.unregister("asked_keys")
+    return [key for (key,) in rows]
 
 
 def first_rows(con: duckdb.DuckDBPyConnection, limit: int) -> tuple[list[Row], int]:
@@ -252,7 +268,7 @@ def _published_sql(kind: Delivered, published: str, ask: Ask, cut: bool) -> str:
     cases = " ".join(f"WHEN '{type_}' THEN {_text(kind.identity(type_, ask.instance))}" for type_ in types)
     other = _text(kind.identity("", ask.instance))
     identity = f"CASE p.type {cases} ELSE {other} END" if cases else other
-    semi = " SEMI JOIN touched USING (key)" if cut else ""
+    semi = " SEMI JOIN touched USING (key)" if cut else " WHERE false" if ask.retiring else ""
     settings = kind.settings_digest(ask.instance)
     return (
         f"CREATE OR REPLACE TEMP TABLE shown_rows AS SELECT key, p.rhost, {', '.join(columns)},"

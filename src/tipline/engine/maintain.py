@@ -15,7 +15,7 @@ from tipline.sources.base import Source
 from tipline.store import delivery_counts, overrides
 from tipline.store.control import DELIVERIES, Control
 from tipline.store.lake import Lake
-from tipline.store.receipts import forget_output
+from tipline.store.receipts import copies, forget_output
 from tipline.store.receipts import prune as prune_receipts
 from tipline.store.records import prune, rows
 from tipline.store.schema import PUBLISHED, claims_table, log_table, objects_table, published_table
@@ -70,7 +70,9 @@ def prune_history(lake: Lake, control: Control, graph: Graph, at: datetime, rete
             con.execute(f"DELETE FROM {log_table(graph.ids[name])} WHERE stamp < ?{limit}", [before])
         for number in paged_outputs(graph):
             con.execute(f"DELETE FROM {objects_table(number)} WHERE removed AND stamp < ?", [before])
-        retired = con.execute("SELECT sort, id, name FROM nodes WHERE retired < ?", [before]).fetchall()
+        found = con.execute("SELECT sort, id, name FROM nodes WHERE retired < ?", [before]).fetchall()
+        # What far sides still hold is not forgotten: a person decides what becomes of it.
+        retired = [row for row in found if row[0] != "output" or not copies(control, row[2], at)]
         for sort, node, _ in retired:
             lake.forget_node(con, sort, node)
     with control.transaction() as writing:

@@ -15,7 +15,8 @@ from tipline.engine.delivery_operations import DeliveryOperations
 from tipline.engine.doctor import diagnose
 from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.evaluate import Evaluated
-from tipline.engine.library_operations import LibraryOperations
+from tipline.engine.feedlist_operations import FeedListOperations
+from tipline.engine.leaving import RETIREMENT
 from tipline.engine.listfiles import write_files
 from tipline.engine.log_operations import LogOperations
 from tipline.engine.lookup import lookup
@@ -63,7 +64,7 @@ class Operations(
     AccountOperations,
     LogOperations,
     SearchOperations,
-    LibraryOperations,
+    FeedListOperations,
     DraftOperations,
     DeliveryOperations,
     OverrideOperations,
@@ -214,10 +215,25 @@ class Operations(
         """Release what a guard keeps back on a node."""
         team, user = self._acting(None, user)
         if not self.asker.everywhere:
-            self._known(node, self._owned(), "node")
+            self._known(node, [*self._owned(), *self._leaving()], "node")
         result = self.people.approve(node, team=team, user=user)
+        if result["what"] == RETIREMENT:
+            self.scheduler.deliveries.refresh()
+            if not self.scheduler.alive:
+                self.scheduler.deliveries.drain()
+            return result
         outputs = [node] if node in self.engine.graph.outputs else self.engine.graph.downstream(node)
         self._publish(outputs)
+        return result
+
+    @operation
+    def keep(self, node: str, user: str = "") -> dict[str, Any]:
+        """Leave at its far side what an output put there that is in the configuration no more, and forget it."""
+        team, user = self._acting(None, user)
+        if not self.asker.everywhere:
+            self._known(node, self._leaving(), "node")
+        result = self.people.keep(node, team=team, user=user)
+        self.scheduler.deliveries.refresh()
         return result
 
     @operation
@@ -275,8 +291,7 @@ class Operations(
         return [_evaluated(result) for result in results if result.output in theirs]
 
     def _holds(self) -> list[dict[str, Any]]:
-        theirs = self._owned()
-        # The hold of a node that is in no configuration any more is for those who see all.
+        theirs = [*self._owned(), *self._leaving()]
         return [hold for hold in self.people.holds() if self.asker.everywhere or hold["node"] in theirs]
 
     def _alerts(self) -> list[dict[str, Any]]:

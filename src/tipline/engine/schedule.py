@@ -19,6 +19,7 @@ from tipline.engine.conditions import conditions
 from tipline.engine.core import Engine
 from tipline.engine.deliveries import Deliveries
 from tipline.engine.evaluate import Evaluated
+from tipline.engine.leaving import look
 from tipline.engine.listfiles import write_files
 from tipline.engine.maintain import prune_history, sort_published
 from tipline.engine.poll import PollResult
@@ -246,6 +247,7 @@ class Scheduler:
         return results
 
     def _tell(self) -> None:
+        look(self.engine)
         self.alerts.update(conditions(self.engine), self.engine.clock())
 
 

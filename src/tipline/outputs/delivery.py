@@ -262,6 +262,8 @@ class Delivered(Output):
     settings: DeliveredSettings
     # Whether what is wanted depends on the whole published set (slots), so that every plan compares in full.
     ranked: ClassVar[bool] = False
+    # Whether items at the far side bear the output's name, so that one that takes them over sends them again.
+    signed_items: ClassVar[bool] = False
 
     @abstractmethod
     def open(self, instance: str, stop: threading.Event) -> FarSide:

@@ -117,6 +117,7 @@ class MicrosoftDefender(Delivered):
     settings: DefenderSettings
     reach: ClassVar[Reach] = "interval"
     ranked: ClassVar[bool] = True
+    signed_items: ClassVar[bool] = True
     types: ClassVar[frozenset[str] | None] = frozenset(_TYPES)
     carries: ClassVar[Carries] = Carries(
         types="addresses, domains, URLs, file hashes, certificates",

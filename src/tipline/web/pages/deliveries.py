@@ -46,14 +46,18 @@ _COLUMNS = (
 @router.get("/deliveries")
 def deliveries(page: Viewer, text: str = "", sort: str = "output", period: str = "") -> Response:
     """Every far side: how far it has come, and what stands in its way."""
-    rows = [_row(each) for each in page.operations.call("deliveries", {})["deliveries"]]
+    told = page.operations.call("deliveries", {})
+    rows = [_row(each) for each in told["deliveries"]]
     found = matching(rows, text, ("output", "kind", "state", "message"))
     table = Table(_COLUMNS, found, sort=sort, size=_MOST)
     sums = {
         name: sum(row[name] for row in rows) for name in ("held", "sent", "accepted", "errors", "deleted", "parked")
     }
     trouble = [row for row in rows if row["message"]]
-    view = {"table": table, "sums": sums, "trouble": trouble, "text": text, **_over_time(page, None, period)}
+    view = {
+        "table": table, "sums": sums, "trouble": trouble, "text": text, "leaving": told["leaving"],
+        **_over_time(page, None, period),
+    }  # fmt: skip
     return page.show("deliveries/index.html", view, title="Deliveries")
 
 
