@@ -46,7 +46,7 @@ class LogOperations(Base):
         team = None if self.asker.everywhere else self.asker.team
         wanted = AuditFilter(
             before=before, actor=actor, action=action, team=team, text=text, address=address,
-            since=_naive(since), until=_naive(until),
+            since=naive(since), until=naive(until),
         )  # fmt: skip
         return {"entries": audit_entries(self.engine.control, limit, wanted)}
 
@@ -82,12 +82,17 @@ class LogOperations(Base):
             events (id, timestamp, level, event, and what each has besides), and next: what to go on before.
         """
         theirs = None if self.asker.everywhere else self._owned()
-        wanted = logbook.Wanted(level, node, text, _naive(since), _naive(until), before, theirs)
+        wanted = logbook.Wanted(level, node, text, naive(since), naive(until), before, theirs)
         found = logbook.search(self.engine.file(logbook.FOLDER), wanted, limit + 1)
         return {"events": found[:limit], "next": found[limit - 1]["id"] if len(found) > limit else None}
 
 
-def _naive(moment: datetime | None) -> datetime | None:
+def naive(moment: datetime | None) -> datetime | None:
+    """A moment as the store keeps it.
+
+    Raises:
+        RequestError: it is out of range.
+    """
     if moment is None or moment.tzinfo is None:
         return moment
     try:

@@ -20,6 +20,7 @@ from tipline.engine.leaving import RETIREMENT
 from tipline.engine.listfiles import write_files
 from tipline.engine.log_operations import LogOperations
 from tipline.engine.lookup import lookup
+from tipline.engine.news_operations import NewsOperations
 from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.override_operations import OverrideOperations
 from tipline.engine.paths import listing, why
@@ -63,6 +64,7 @@ class NewEntry(BaseModel):
 class Operations(
     AccountOperations,
     LogOperations,
+    NewsOperations,
     SearchOperations,
     FeedListOperations,
     DraftOperations,

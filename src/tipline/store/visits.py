@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Column, DateTime, String, Table, delete, insert, select
 
@@ -25,8 +26,8 @@ def look(control: Control, user: str, now: datetime) -> datetime | None:
     with control.transaction() as con:
         row = con.execute(select(VISITS).where(_C.user == user)).first()
         if row is not None and timedelta() <= now - row.last < _ROUGHLY:
-            return row.before
-        before = None if row is None else row.last if now - row.last >= _PAUSE else row.before
+            return _before(row)
+        before: datetime | None = None if row is None else row.last if now - row.last >= _PAUSE else row.before
         con.execute(delete(VISITS).where(_C.user == user))
         con.execute(insert(VISITS).values(user=user, last=now, before=before))
         return before
@@ -36,4 +37,9 @@ def since(control: Control, user: str) -> datetime | None:
     """When somebody looked last before the visit that they are in."""
     with control.reading() as con:
         row = con.execute(select(_C.before).where(_C.user == user)).first()
-    return row.before if row else None
+    return _before(row) if row else None
+
+
+def _before(row: Any) -> datetime | None:
+    found: datetime | None = row.before
+    return found

@@ -36,6 +36,12 @@ def audit(
     return {"entries": entries, "next": cursor([entries[-1]["id"]]) if len(entries) == limit else None}
 
 
+@router.get("/news")
+def news(asked: Read, since: Since = None) -> dict[str, Any]:
+    """What changed since a moment, or since the asker looked at the overview before this visit."""
+    return asked.call("news", since=since)
+
+
 @router.get("/logs")
 def logs(
     asked: Read,

@@ -47,6 +47,9 @@ def logs(
     wanted = {name: value for name, value in asked.items() if value}
     found = page.operations.call("logs", {"limit": _PAGE, "before": before, **wanted})
     known = ("id", "timestamp", "level", "event", "exception")
-    events = [{**each, "rest": {k: v for k, v in each.items() if k not in known}} for each in found["events"]]
+    events = [
+        {**{word: each.get(word, "") for word in known}, "rest": {k: v for k, v in each.items() if k not in known}}
+        for each in found["events"]
+    ]
     view = {"events": events, **asked, "before": before, "next": found["next"], "levels": LEVELS[1:], "here": "logs"}
     return page.show("activity/logs.html", view, title="Logs")
