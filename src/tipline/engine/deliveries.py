@@ -14,7 +14,7 @@ import structlog
 from tipline.engine.adopt import AdoptPlan, adopt
 from tipline.engine.core import Engine
 from tipline.engine.deliver import PENDING, CycleReport, Deliverer
-from tipline.engine.reconcile import ReconcileReport, reconcile
+from tipline.engine.reconcile import FAILED, ReconcileReport, reconcile
 from tipline.engine.slots import slots
 from tipline.errors import FarSideError, TiplineError
 from tipline.outputs.delivery import Delivered
@@ -130,7 +130,7 @@ class Deliveries:
     def _drain(self, deliverer: Deliverer) -> dict[str, Any]:
         total = CycleReport(deliverer.name)
         while not deliverer.stop.is_set():
-            report = deliverer.cycle()
+            report = self._compared(deliverer) or deliverer.cycle()
             for name in ("sent", "accepted", "deleted"):
                 setattr(total, name, getattr(total, name) + getattr(report, name))
             total.errors.update(report.errors)
@@ -146,7 +146,7 @@ class Deliveries:
             wait = _IDLE
             try:
                 self._reconcile_daily(deliverer)
-                report = deliverer.cycle()
+                report = self._compared(deliverer) or deliverer.cycle()
                 if report.state == PENDING:
                     wait = 0.0
                 elif report.state == "failing":
@@ -159,6 +159,20 @@ class Deliveries:
                 log.error("delivery", output=name, error=str(exc))
             wake.wait(wait)
             wake.clear()
+
+    def _compared(self, deliverer: Deliverer) -> CycleReport | None:
+        """Compare a far side that may be ahead of us (after a restore) before anything is written there.
+
+        Returns:
+            None once that is done, or cannot be; else why nothing is written yet.
+        """
+        row = delivery(self.engine.control, deliverer.name)
+        if not row.resync or not row.cursor or row.last_reconcile is not None:
+            return None
+        found = reconcile(deliverer, fix=True)
+        if found.state != FAILED:
+            return None
+        return CycleReport(deliverer.name, state="failing", message=found.message)
 
     def _reconcile_daily(self, deliverer: Deliverer) -> None:
         """At every start and then once a day, the far side is compared and set right."""

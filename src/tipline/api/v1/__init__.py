@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from tipline import __version__
 from tipline.api.v1 import (
     accounts,
+    backups,
     candidate,
     configuration,
     deliveries,
@@ -38,6 +39,18 @@ def create_v1(operations: Operations) -> FastAPI:
     app.state.operations = operations
     app.state.limits = Limits()
     add_handlers(app)
-    for module in (system, nodes, feeds, library, configuration, candidate, secrets, indicators, deliveries, accounts):
+    for module in (
+        system,
+        nodes,
+        feeds,
+        library,
+        configuration,
+        candidate,
+        secrets,
+        indicators,
+        deliveries,
+        accounts,
+        backups,
+    ):
         app.include_router(module.router)
     return app
