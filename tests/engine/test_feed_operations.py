@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -157,6 +158,29 @@ def test_a_team_keeps_its_own_feeds(operations: Operations) -> None:
     ):
         with pytest.raises(TiplineError):
             rhea.call(name, arguments)
+
+
+def test_misps_list_is_looked_at_and_then_what_is_chosen_is_added(operations: Operations, tmp_path: Path) -> None:
+    new = (tmp_path / "new.csv").as_uri()
+    feeds = [
+        {"Feed": {"name": "old", "provider": "x", "url": new, "source_format": "csv", "enabled": True,
+                  "settings": {"csv": {"value": "2"}}, "headers": "X-Key: k\u00e9y", "fixed_event": True,
+                  "delta_merge": True, "publish": True}, "Tag": {"name": "tlp:green"}},
+        {"Feed": {"name": "same", "url": str(tmp_path / "old.txt"), "source_format": "freetext"}},
+    ]  # fmt: skip
+    before = text_of(operations)
+    seen = operations.call("misp_import", {"body": json.dumps(feeds)})
+    assert [(each["name"], each["there"]) for each in seen["feeds"]] == [("old-2", []), ("same", ["old", "reds"])]
+    assert "k\u00e9y" not in json.dumps(seen, ensure_ascii=False)
+    assert {note["node"] for note in seen["notes"]} <= {"old-2", "same"}
+    assert text_of(operations) == before
+    operations.call("misp_import", {"body": json.dumps(feeds), "names": ["old-2"], "into": ["merged"]})
+    made: Any = operations.engine.configuration.sources["old-2"].settings
+    assert made.headers["X-Key"].get_secret_value() == "k\u00e9y"
+    assert (made.event.publish, made.event.fixed, made.tlp) == (True, True, 1)
+    operations.call("poll", {"source": "old-2"})
+    assert "new.example.com" in published(operations)
+    assert "k\u00e9y" not in text_of(operations)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from tipline.model.roles import SCOPES, Role, scopes_of
 from tipline.store.records import audit
 
 COOKIE, SECURE_COOKIE = "tipline", "__Host-tipline"
+SCRIPT_COOKIE = "mm-session"  # of scripts that signed in at /login, as MineMeld named it
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # What every answer says, unless it says so itself: nothing here is to be framed, sniffed or told to others.
 _HEADERS = {
@@ -156,18 +157,27 @@ class Identity:
             self.accounts.signin.end(digest_of(secret))
         request.scope[_MEMORY] = None
 
-    def set_cookie(self, request: Request, response: Response, secret: str) -> None:
-        """Give a response the session's cookie: for this host alone, out of reach of scripts."""
+    def set_cookie(self, request: Request, response: Response, secret: str, *, script: bool = False) -> None:
+        """Give a response the session's cookie: for this host alone, out of reach of pages' scripts.
+
+        Args:
+            request: what asked for it.
+            response: what carries it.
+            secret: the session's.
+            script: whether it is for a program that knows nothing of forms and their tokens.
+        """
         secure = self.is_https(request)
+        name = SCRIPT_COOKIE if script else SECURE_COOKIE if secure else COOKIE
         response.set_cookie(
-            SECURE_COOKIE if secure else COOKIE, secret, max_age=int(ABSOLUTE.total_seconds()), path="/",
-            secure=secure, httponly=True, samesite="lax",
+            name, secret, max_age=int(ABSOLUTE.total_seconds()), path="/",
+            secure=secure, httponly=True, samesite="strict" if script else "lax",
         )  # fmt: skip
 
     def drop_cookie(self, response: Response) -> None:
         """Take the session's cookie away."""
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
         response.delete_cookie(SECURE_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+        response.delete_cookie(SCRIPT_COOKIE, path="/", httponly=True, samesite="strict")
 
     def _by_header(self, request: Request) -> Principal | None:
         shown = request.headers.get("authorization", "").strip()
@@ -264,7 +274,19 @@ def identity_of(request: Request) -> Identity:
     return found
 
 
+def comes_from_elsewhere(request: Request) -> bool:
+    """Whether a browser says that another site's page makes a request; programs say nothing of the sort."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+
+
 def _cookie(request: Request) -> str:
+    return _page_cookie(request) or request.cookies.get(SCRIPT_COOKIE) or ""
+
+
+def _page_cookie(request: Request) -> str:
     return request.cookies.get(SECURE_COOKIE) or request.cookies.get(COOKIE) or ""
 
 
@@ -277,4 +299,6 @@ def _own_page(request: Request, csrf: str) -> bool:
     if site is not None:
         return site == "same-origin"
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+    if origin is None:
+        return not _page_cookie(request)  # every browser names the origin of a write: this is a script's session
+    return urlsplit(origin).netloc == request.headers.get("host")

@@ -77,6 +77,22 @@ def check_text(text: str, path: Path) -> Checked:
     return check_document(document)
 
 
+def lone_output(text: str, path: Path, name: str) -> tuple[Kind[Any] | None, str]:
+    """One output of a text, without those around it; and what is wrong with its settings, or with secrets in them."""
+    try:
+        document = parse(text, path)
+    except ConfigError as exc:
+        return None, exc.what
+    outputs = document.data.get("outputs")
+    if not isinstance(outputs, dict) or name not in outputs:
+        return None, ""
+    place: Place = ("outputs", name)
+    problems: list[Problem] = []
+    node = _node(name, outputs[name], "output", kinds("output"), place, document, problems)
+    wrong = [what for at, what, _ in document.missing if at[:2] == place] + [each.what for each in problems]
+    return node, "; ".join(wrong)
+
+
 def check_document(document: Document) -> Checked:
     """Check a parsed file."""
     problems = [Problem.at(document, place, what, fix) for place, what, fix in document.missing]

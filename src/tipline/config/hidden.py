@@ -25,7 +25,7 @@ MASK = "••••••"
 _REFERENCE = re.compile(r"\$\{(env|file|secret):[^}]*\}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 # Headers that say what is wanted, not who asks.
-_PLAIN_HEADERS = {"accept", "accept-language", "accept-encoding", "content-type", "user-agent", "referer", "origin"}
+PLAIN_HEADERS = {"accept", "accept-language", "accept-encoding", "content-type", "user-agent", "referer", "origin"}
 
 # A value, its place, and what holds it: (place, holder, key, whether it is declared to be secret).
 Found = tuple[Place, Any, Any, bool]
@@ -141,7 +141,7 @@ def _texts(found: Iterator[Found]) -> dict[Place, tuple[str, str]]:
 def _shown(value: str, place: Place, *, secret: bool) -> str:
     if not value or _REFERENCE.search(value):
         return value
-    if secret and not (len(place) > 1 and str(place[-1]).lower() in _PLAIN_HEADERS):
+    if secret and not (len(place) > 1 and str(place[-1]).lower() in PLAIN_HEADERS):
         return MASK
     return mask_url(value) if _URL.fullmatch(value) and mask_url(value) != value.partition("#")[0] else value
 

@@ -21,8 +21,16 @@ class EventSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fixed: bool = Field(default=True, description="One event for all polls (MISP's fixed event); false: one for each.")
-    publish: bool = Field(default=False, description="Publish the event by itself; outputs follow at once, either way.")
+    fixed: bool = Field(
+        default=True,
+        description="One event for all polls (MISP's fixed event); false: one for each. Kept for the event store to"
+        " come, and for MISP's feed list.",
+    )
+    publish: bool = Field(
+        default=False,
+        description="Publish the event by itself. Kept for the event store to come, and for MISP's feed list; outputs"
+        " follow at once, either way.",
+    )
 
 
 class FeedSettings(SourceSettings, FetchSettings, DecodeSettings):

@@ -63,6 +63,14 @@ class Fields:
         """The first value of a name, stripped; empty if there is none."""
         return next((value.strip() for key, value in self._pairs if key == name), "")
 
+    def whole(self, name: str) -> str:
+        """The first value of a name as it was sent."""
+        return next(iter(self.all(name)), "")
+
+    def names(self) -> list[str]:
+        """Every name, once."""
+        return list(dict.fromkeys(name for name, _ in self._pairs))
+
     def all(self, name: str) -> list[str]:
         """Every value of a name."""
         return [value for key, value in self._pairs if key == name]
@@ -91,7 +99,7 @@ async def _read_upload(request: Request) -> Fields:
     site: Site = request.app.state.site
     if site.door.person(request) is None:
         raise SignInNeededError
-    parser = MultiPartParser(request.headers, _limited(request.stream()), max_files=1, max_fields=50)
+    parser = MultiPartParser(request.headers, _limited(request.stream()), max_files=1, max_fields=500)
     try:
         form = await parser.parse()
     except MultiPartException as exc:
