@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tipline.durations import Duration
 from tipline.engine import journeys
-from tipline.engine.account_operations import AccountOperations
 from tipline.engine.delivery_operations import DeliveryOperations
 from tipline.engine.doctor import diagnose
 from tipline.engine.draft_operations import DraftOperations
@@ -27,6 +26,7 @@ from tipline.engine.paths import listing, why
 from tipline.engine.people import Entry
 from tipline.engine.search_operations import SearchOperations
 from tipline.engine.status import status
+from tipline.engine.team_operations import TeamOperations
 from tipline.engine.upkeep_operations import UpkeepOperations
 from tipline.engine.verify import verify
 from tipline.engine.visible import NotYoursError
@@ -62,7 +62,7 @@ class NewEntry(BaseModel):
 
 
 class Operations(
-    AccountOperations,
+    TeamOperations,
     LogOperations,
     NewsOperations,
     SearchOperations,

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from tipline import __version__
 from tipline.api.v1 import (
     accounts,
+    backups,
     candidate,
     configuration,
     deliveries,
@@ -51,6 +52,7 @@ def create_v1(operations: Operations) -> FastAPI:
         deliveries,
         accounts,
         logs,
+        backups,
     ):
         app.include_router(module.router)
     return app
