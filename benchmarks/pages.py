@@ -68,9 +68,13 @@ def pages(_n: int, directory: Path) -> dict[str, Any]:
     with syslog(port_of(place)), Engine(check(place / "tipline.yml").usable()) as engine:
         sorts = _sorts(_Values(engine))
         with served(engine, [("127.0.0.1", 0)]) as (urls, scheduler):
-            alone = {name: _asked(_Client(urls[0], keys[each.team]), each, _ALONE) for name, each in sorts.items()}
+
+            def measured(times: int) -> dict[str, Any]:
+                return {name: _asked(_Client(urls[0], keys[each.team]), each, times) for name, each in sorts.items()}
+
+            alone = measured(_ALONE)
             with _polls(place, scheduler) as done:
-                beside = {name: _asked(_Client(urls[0], keys[each.team]), each, _BESIDE) for name, each in sorts.items()}
+                beside = measured(_BESIDE)
             return {"alone": alone, "beside_polls": beside, "polls": done[0], "peak_mib": peak_mib()}
 
 
@@ -148,9 +152,7 @@ def _sorts(values: _Values) -> dict[str, _Sort]:
         "related, domain": _Sort(of(f"{found}/related", value=lambda c: c.choice(values.domains))),
         "related, URL": _Sort(of(f"{found}/related", value=lambda c: c.choice(values.urls))),
         "why (API)": _Sort(of("/api/v1/indicators/why", value=lambda c: c.choice(values.held))),
-        "look-up of one (API)": _Sort(
-            post("/api/v1/indicators/lookup", lambda c: {"values": [c.choice(values.held)]})
-        ),
+        "look-up of one (API)": _Sort(post("/api/v1/indicators/lookup", lambda c: {"values": [c.choice(values.held)]})),
         "look-up of 10,000 (API)": _Sort(post("/api/v1/indicators/lookup", lambda c: {"values": values.many(c)})),
     }
 
