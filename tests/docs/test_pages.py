@@ -109,7 +109,7 @@ def test_commands_that_pages_name_exist(page: Path) -> None:
         found = group.commands[command]
         found = found.commands[words[0]] if hasattr(found, "commands") else found
         known = {option for param in found.params for option in param.opts}
-        assert {word for word in words if word.startswith("--")} <= known, (name, words)
+        assert {word for word in words if word.startswith("--")} <= known, (command, words)
 
 
 @pytest.fixture(name="declared")

@@ -6,9 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
+from tipline.engine.facets import facets
+from tipline.engine.filters import Search
 from tipline.engine.operation import Base, operation
 from tipline.engine.overlap import overlap
-from tipline.engine.search import Search, facets, search
+from tipline.engine.search import search
 
 _MOST = 1000
 
