@@ -15,13 +15,13 @@ from tipline.engine.delivery_operations import DeliveryOperations
 from tipline.engine.doctor import diagnose
 from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.evaluate import Evaluated
-from tipline.engine.feedlist_operations import FeedListOperations
 from tipline.engine.listfiles import write_files
 from tipline.engine.lookup import lookup
 from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.paths import listing, why
 from tipline.engine.people import Entry
 from tipline.engine.search_operations import SearchOperations
+from tipline.engine.start_operations import StartOperations
 from tipline.engine.status import status
 from tipline.engine.upkeep_operations import UpkeepOperations
 from tipline.engine.verify import verify
@@ -59,7 +59,7 @@ class NewEntry(BaseModel):
 class Operations(
     AccountOperations,
     SearchOperations,
-    FeedListOperations,
+    StartOperations,
     DraftOperations,
     DeliveryOperations,
     UpkeepOperations,

@@ -15,6 +15,7 @@ from tipline.api.v1 import (
     library,
     nodes,
     secrets,
+    start,
     system,
 )
 from tipline.api.v1.asking import PROBLEMS, Limits
@@ -38,6 +39,18 @@ def create_v1(operations: Operations) -> FastAPI:
     app.state.operations = operations
     app.state.limits = Limits()
     add_handlers(app)
-    for module in (system, nodes, feeds, library, configuration, candidate, secrets, indicators, deliveries, accounts):
+    for module in (
+        system,
+        nodes,
+        feeds,
+        library,
+        configuration,
+        candidate,
+        secrets,
+        indicators,
+        deliveries,
+        accounts,
+        start,
+    ):
         app.include_router(module.router)
     return app

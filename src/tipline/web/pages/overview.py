@@ -48,6 +48,7 @@ def overview(page: Viewer, period: str = "") -> Response:
         "held": charts.held(found, held),
         "outputs": [{**each, "delivery": delivered.get(each["name"])} for each in nodes if each["sort"] == "output"],
         "entries": _last_entries(page),
+        "start": page.operations.call("start", {}) if page.person.may("admin") else None,
     }
     return page.show("overview/index.html", view, title="Overview")
 
