@@ -221,9 +221,14 @@ class Configuring:
 
     def compared(self, number: int, with_: int | None) -> dict[str, Any]:
         """One version with what it changed against another one (the one before, if not said)."""
+        found, other = self.pair(number, with_)
+        return {**found.as_dict(), "diff": diff(other.text if other else "", found.text)}
+
+    def pair(self, number: int, with_: int | None) -> tuple[Version, Version | None]:
+        """A version, and the one to hold it against: the one before it (None: there is none), if not said."""
         found = self.version(number)
         other = versions.listed(self.engine.control, limit=1, before=number) if with_ is None else [self.version(with_)]
-        return {**found.as_dict(), "diff": diff(other[0].text if other else "", found.text)}
+        return found, other[0] if other else None
 
     def newest(self) -> Version:
         """The version that runs.

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from tipline.config.builtins import reserved
 from tipline.config.check import SECTIONS
 from tipline.config.edit import dumped
 from tipline.config.hidden import hide_text
-from tipline.config.merge import Change, Side, parts
+from tipline.config.merge import Change, Side, changes, parts
 from tipline.config.wiring import Problem
 from tipline.engine.configuration_operations import ConfigurationOperations, committed
 from tipline.engine.drafting import Draft, Drafting, digest, kind_of, shown, team_of
@@ -50,6 +51,7 @@ class DraftOperations(ConfigurationOperations):
         changed = {each.name: each.op for each in draft.changes if each.section}
         configuration = drafting.checked(draft).configuration
         nodes = {} if configuration is None else configuration.nodes()
+        built_in = set() if configuration is None else reserved(configuration)
         return {
             "nodes": [
                 {
@@ -63,7 +65,7 @@ class DraftOperations(ConfigurationOperations):
                     "distribution": node.settings.distribution,
                 }
                 for name, node in nodes.items()
-                if self.asker.sees(node.settings)
+                if name not in built_in and self.asker.sees(node.settings)
             ]
         }
 
@@ -184,6 +186,20 @@ class DraftOperations(ConfigurationOperations):
         """
         _, user = self._acting(None, user)
         return committed(self._drafting.commit(message, revision=revision, user=user, approve=approve))
+
+    @operation
+    def version_shown(self, version: int, against: int | None = None) -> dict[str, Any]:
+        """One version without its secrets: what it changed, node by node.
+
+        Args:
+            version: its number.
+            against: another version to hold it against; the one before it, if not said.
+        """
+        self._whole_file()
+        found, older = self._configuring.pair(version, against)
+        changed = changes(older.text if older else "", found.text)
+        other = older.number if older else None
+        return {**found.as_dict(text=False), "against": other, "changes": [_change(each) for each in changed]}
 
     def _drafted(self, drafting: Drafting, draft: Draft, name: str) -> tuple[str, str]:
         for (section, each), text in parts(draft.text).items():

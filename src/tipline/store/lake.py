@@ -149,6 +149,18 @@ class Lake:
                 if own:
                     con.close()
 
+    @contextmanager
+    def trying(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The writer lane for a trial: whatever is written is rolled back, and meets no other writer meanwhile."""
+        with self._lane:
+            con = self.connection()
+            try:
+                con.execute("BEGIN")
+                yield con
+            finally:
+                _rollback(con)
+                con.close()
+
     def number_nodes(
         self, con: duckdb.DuckDBPyConnection, nodes: Iterable[tuple[str, str, str]], at: datetime
     ) -> dict[str, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Integer, String, Table, Text, delete, insert, select
+from sqlalchemy import Column, DateTime, Integer, String, Table, Text, delete, func, insert, select
 
 from tipline.store.control import METADATA, Control
 
@@ -104,6 +104,19 @@ def candidate(control: Control) -> Candidate | None:
     with control.reading() as con:
         row = con.execute(select(CANDIDATE)).mappings().first()
     return Candidate(**row) if row else None
+
+
+def newest_number(control: Control) -> int:
+    """The number of what was put to work last, without its text; 0: nothing was."""
+    with control.reading() as con:
+        return con.execute(select(func.max(VERSIONS.c.id))).scalar() or 0
+
+
+def candidate_revision(control: Control) -> tuple[int, int]:
+    """What is being edited, without its text: the version it began from, and its revision; zeros: nothing is."""
+    with control.reading() as con:
+        row = con.execute(select(CANDIDATE.c.base, CANDIDATE.c.revision)).first()
+    return (row.base, row.revision) if row else (0, 0)
 
 
 def keep_candidate(control: Control, made: Candidate) -> bool:

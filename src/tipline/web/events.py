@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tipline.engine.operations import Operations
+from tipline.store import versions
 from tipline.store.control import ALERTS, AUDIT, DELIVERIES, HOLDS, RUNS
 from tipline.web.page import Viewer
 
@@ -124,7 +125,8 @@ def observe(operations: Operations) -> State:
     nodes = {*runs, *held, *sent, *polling}
     found: State = {f"node:{n}": (runs.get(n), held.get(n), sent.get(n), n in polling) for n in nodes}
     whole = {"runs": runs, "holds": held, "deliveries": sent, "alerts": tuple(alerts), "audit": audit}
-    return {**found, **whole, "configuration": sorted(engine.configuration.nodes())}
+    made, newest = versions.candidate_revision(engine.control), versions.newest_number(engine.control)
+    return {**found, **whole, "configuration": (newest, sorted(engine.configuration.nodes())), "candidate": made}
 
 
 def difference(before: State, now: State) -> set[str]:

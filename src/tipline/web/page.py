@@ -63,9 +63,13 @@ class Fields:
         """The first value of a name, stripped; empty if there is none."""
         return next((value.strip() for key, value in self._pairs if key == name), "")
 
+    def whole(self, name: str) -> str:
+        """The first value of a name as it was sent."""
+        return next(iter(self.all(name)), "")
+
     def names(self) -> list[str]:
-        """The names, each once."""
-        return list(dict.fromkeys(key for key, _ in self._pairs))
+        """Every name, once."""
+        return list(dict.fromkeys(name for name, _ in self._pairs))
 
     def all(self, name: str) -> list[str]:
         """Every value of a name."""

@@ -11,7 +11,8 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from tipline.api.identity import Principal, comes_from_elsewhere
+from tipline.api.identity import comes_from_elsewhere
+from tipline.api.principal import Principal
 from tipline.engine.operations import Operations
 from tipline.engine.people import RequestError
 from tipline.errors import TiplineError

@@ -8,6 +8,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
+from tipline.config.builtins import reserved
+from tipline.engine.leaving import RETIREMENT
 from tipline.engine.people import RequestError
 from tipline.engine.trends import trend
 from tipline.kinds import Kind
@@ -35,6 +37,7 @@ def node(page: Viewer, name: Name, period: str = "", offset: int = 0) -> Respons
         "node": state,
         "about": type(found).__doc__ or "",
         "owned": owned,
+        "editable": owned and page.person.may("editor") and name not in reserved(page.engine.configuration),
         "inputs": [each for each in getattr(found.settings, "inputs", []) if each in page.nodes()],
         "readers": _readers(page, name),
         "period": word,
@@ -64,8 +67,17 @@ def poll(page: Analyst, name: Name) -> Response:
 @router.post("/nodes/{name}/approve")
 def approve(page: Analyst, name: Name) -> Response:
     """Let through what a guard holds."""
-    page.operations.call("approve", {"node": name})
+    done = page.operations.call("approve", {"node": name})
+    if done["what"] == RETIREMENT:
+        return page.done(f"{done['removed']:,} copies of {name} are being withdrawn.", "/deliveries")
     return page.done(f"What was held on {name} has been let through.", f"/nodes/{quote(name)}")
+
+
+@router.post("/nodes/{name}/keep")
+def keep(page: Analyst, name: Name) -> Response:
+    """Leave the copies of an output that is gone at its far side."""
+    done = page.operations.call("keep", {"node": name})
+    return page.done(f"{done['kept']:,} copies of {name} stay at its far side.", "/deliveries")
 
 
 def _known(page: Page, name: str) -> Kind[Any]:

@@ -23,7 +23,9 @@ def pipeline(page: Viewer, q: str = "") -> Response:
     edges = _with_flow(_edges(page), {name: state["indicators"] for name, state in states.items()})
     drawn = [name for name in states if not name.startswith(_BUILT_IN) or any(name in edge.values() for edge in edges)]
     nodes = [_node(states[name]) for name in drawn]
-    return page.show("pipeline/index.html", {"nodes": nodes, "edges": edges, "q": q}, title="Pipeline")
+    changes = len(page.operations.call("draft", {})["changes"]) if page.person.may("editor") else 0
+    view = {"nodes": nodes, "edges": edges, "q": q, "changes": changes}
+    return page.show("pipeline/index.html", view, title="Pipeline")
 
 
 def _node(state: dict[str, Any]) -> dict[str, Any]:
