@@ -105,7 +105,7 @@ def overlap(page: Viewer) -> Response:
         ],
         "left_out": len(names) - len(ranked),
     }
-    return page.show("feeds/overlap.html", view, title="Overlap of feeds")
+    return page.show("feeds/overlap.html", view, title="Worth and overlap of feeds")
 
 
 def _cell(same: bool, size: int, common: int) -> dict[str, Any]:
