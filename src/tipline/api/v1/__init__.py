@@ -13,6 +13,7 @@ from tipline.api.v1 import (
     feeds,
     indicators,
     library,
+    logs,
     nodes,
     secrets,
     start,
@@ -51,6 +52,7 @@ def create_v1(operations: Operations) -> FastAPI:
         deliveries,
         accounts,
         start,
+        logs,
     ):
         app.include_router(module.router)
     return app
