@@ -12,6 +12,8 @@ PICTURES = {
     "overview": "/overview?period=1h",
     "pipeline": "/pipeline",
     "feeds": "/feeds",
+    "library": "/feeds/library?q=phishing",
+    "worth": "/feeds/overlap",
     "indicators": "/indicators?text=203.0.114",
 }
 

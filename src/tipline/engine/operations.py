@@ -14,7 +14,6 @@ from tipline.engine.delivery_operations import DeliveryOperations
 from tipline.engine.doctor import diagnose
 from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.evaluate import Evaluated
-from tipline.engine.feedlist_operations import FeedListOperations
 from tipline.engine.leaving import RETIREMENT
 from tipline.engine.listfiles import write_files
 from tipline.engine.log_operations import LogOperations
@@ -25,6 +24,7 @@ from tipline.engine.override_operations import OverrideOperations
 from tipline.engine.paths import listing, why
 from tipline.engine.people import Entry
 from tipline.engine.search_operations import SearchOperations
+from tipline.engine.start_operations import StartOperations
 from tipline.engine.status import status
 from tipline.engine.team_operations import TeamOperations
 from tipline.engine.upkeep_operations import UpkeepOperations
@@ -66,7 +66,7 @@ class Operations(
     LogOperations,
     NewsOperations,
     SearchOperations,
-    FeedListOperations,
+    StartOperations,
     DraftOperations,
     DeliveryOperations,
     OverrideOperations,

@@ -17,6 +17,7 @@ from tipline.api.v1 import (
     logs,
     nodes,
     secrets,
+    start,
     system,
 )
 from tipline.api.v1.asking import PROBLEMS, Limits
@@ -51,6 +52,7 @@ def create_v1(operations: Operations) -> FastAPI:
         indicators,
         deliveries,
         accounts,
+        start,
         logs,
         backups,
     ):
