@@ -23,7 +23,7 @@ _SORTS = ("source", "processor", "output")
 
 
 @router.get("/pipeline/add")
-def add(page: Editor, q: str = "", sort: str = "") -> Response:
+def add(page: Editor, q: str = "") -> Response:
     """Where a new node comes from: the library, or a kind."""
     found = page.operations.call("library_search", {"words": q})["entries"]
     blank = [
@@ -32,7 +32,7 @@ def add(page: Editor, q: str = "", sort: str = "") -> Response:
         for kind, cls in kinds(each).items()  # type: ignore[arg-type]
         if kind != "never-block"
     ]
-    view = {"q": q, "sort": sort if sort in _SORTS else "", "entries": found, "kinds": blank}
+    view = {"q": q, "entries": [_row(each) for each in found], "kinds": blank}
     return page.show("pipeline/add.html", view, title="Add a node")
 
 
@@ -146,6 +146,19 @@ def _shown(page: Page, node: Node, *, entry: str = "", since: str = "", refused:
     }
     title = f"Edit {node.name}" if node.seen else f"New {node.sort}"
     return page.show("pipeline/edit.html", view, title=title, status=said.get("status", 200))
+
+
+def _row(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of the library in a table."""
+    source = entry["source"]
+    words = ("name", "title", "description", "provider", "terms", "status", "since", "instead", "needs")
+    return {
+        **{word: entry.get(word) for word in words},
+        "kind": source["kind"],
+        "type": source.get("type"),
+        "tlp": source.get("tlp", "amber"),
+        "in_use": entry.get("in_use") or [],
+    }
 
 
 def _theirs(page: Page, node: Node) -> dict[str, Any]:
