@@ -143,11 +143,11 @@ def _graph() -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def _syslog() -> Iterator[dict[str, Any]]:
-    """A listener that reads whatever comes."""
+def syslog(port: int = 0) -> Iterator[dict[str, Any]]:
+    """A listener that reads whatever comes, on any free port unless one is given; yields settings that reach it."""
     program = (
-        "import socket\n"
-        "with socket.create_server(('127.0.0.1', 0)) as server:\n"
+        "import socket, sys\n"
+        "with socket.create_server(('127.0.0.1', int(sys.argv[1]))) as server:\n"
         "    print(server.getsockname()[1], flush=True)\n"
         "    while True:\n"
         "        connection, _ = server.accept()\n"
@@ -155,18 +155,18 @@ def _syslog() -> Iterator[dict[str, Any]]:
         "            while connection.recv(1 << 20):\n"
         "                pass\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", program, str(port)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            port = int(process.stdout.readline())
-            yield {"kind": "syslog", "host": "127.0.0.1", "port": port, "transport": "tcp"}
+            found = int(process.stdout.readline())
+            yield {"kind": "syslog", "host": "127.0.0.1", "port": found, "transport": "tcp"}
         finally:
             process.terminate()
 
 
 _STAND_INS: dict[str, Callable[[], AbstractContextManager[dict[str, Any]]]] = {
     "webhook": _webhook,
-    "syslog": _syslog,
+    "syslog": syslog,
     "elasticsearch": _elasticsearch,
     "splunk": _splunk,
     "misp_push": _misp,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import delivering, dialects, feeds, lookups, parsing, ranges, readers, servers, taxii
+from benchmarks import delivering, dialects, feeds, lookups, pages, parsing, ranges, readers, servers, taxii
 from benchmarks.setting import FEED
 
 
@@ -38,6 +38,8 @@ ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "freetext": _freetext,
     "taxii": taxii.taxii,
     "ranges": ranges.ranges,
+    "pages_data": pages.pages_data,
+    "pages": pages.pages,
     "idle": servers.idle,
     "defender": servers.defender,
     "sentinel": servers.sentinel,
@@ -53,4 +55,6 @@ def needs(wanted: list[str], directory: Path) -> list[str]:
         needed.add("first_poll")
     if needed & {*_ON_FEED, "first_poll", "parse_alone", "taxii"} and not (directory / FEED).exists():
         needed.add("prepare")
+    if "pages" in needed and not (directory / pages.FOLDER).exists():
+        needed.add("pages_data")
     return [name for name in ROWS if name in needed]

@@ -51,11 +51,11 @@ def configuration(directory: Path) -> Path:
     """The configuration file that all feed rows share."""
     path = directory / "tipline.yml"
     if not path.exists():
-        path.write_text(_CONFIGURATION.format(port=_port(directory)), encoding="utf-8")
+        path.write_text(_CONFIGURATION.format(port=port_of(directory)), encoding="utf-8")
     return path
 
 
-def _port(directory: Path) -> int:
+def port_of(directory: Path) -> int:
     """The port that this directory's feed is served on: any that was free at first, the same from then on."""
     note = directory / "port"
     if not note.exists():
@@ -87,7 +87,7 @@ def serve(directory: Path, version: str) -> None:
 @contextmanager
 def web_server(directory: Path) -> Iterator[None]:
     """Serve the feed over loopback from a process of its own; it answers 304 to If-Modified-Since."""
-    port = _port(directory)
+    port = port_of(directory)
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", "www"]
     with subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

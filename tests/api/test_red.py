@@ -104,7 +104,9 @@ def looks(ids: list[str]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
             ("GET", path, {})
             for path in (
                 *(f"/config/data/{name}{file}" for name in (PRIVATE, "shared-hand") for file in ("", "_indicators")),
-                "/config/data/shared-hand?t=localdb", "/config/full", "/status/minemeld", "/metrics/",
+                "/config/data/shared-hand?t=localdb", "/config/full", "/config/running", "/config/committed",
+                "/status/config", "/config/info", "/config/node/0", "/config/node/1", "/supervisor",
+                "/status/minemeld", "/metrics/",
                 "/metrics/minemeld", "/metrics/minemeld/miners", f"/metrics/{PRIVATE}", "/metrics/shared-hand",
                 "/metrics/shared-hand/added?t=minemeld_delta", "/aaa/feeds", "/aaa/tags", "/aaa/users/current",
             )

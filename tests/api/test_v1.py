@@ -69,6 +69,7 @@ def everything() -> list[tuple[str, str, Any]]:
         ("GET", path, None)
         for path in (
             "/status", "/health", "/nodes", "/holds", "/feeds", "/feeds/overlap", "/deliveries", "/teams", "/me",
+            "/feeds/misp", "/feeds/private-feed", "/feeds/shared-feed",
             "/keys", "/sessions", "/configuration", "/configuration/versions",
             "/configuration/versions/1", "/secrets", "/audit", "/users", "/metrics", "/vitals",
             "/allow-lists", "/library", "/library/spamhaus-drop", f"/indicators?text={RED}",
@@ -279,3 +280,21 @@ def test_a_feed_is_tried_without_being_added(green: Client, operations: Operatio
     assert refused.status_code == 400
     assert "127.0.0.1" in refused.json()["what"] + refused.json()["where"]
     assert operations.call("configuration", {})["version"] == before
+
+
+def test_a_feed_is_added_changed_in_part_and_removed(green: Client, operations: Operations, tmp_path: Path) -> None:
+    operations.engine.configuration.path.write_text(two_teams_text(operations, "", ""))
+    new = {"kind": "lines", "url": "https://feeds.example.org/x.txt", "bearer": "t0ken-of-the-feed"}
+    assert green("POST", f"{API}/feeds", json={"name": "x", "settings": new, "into": ["green-list"]}).status_code == 201
+    shown = green("GET", f"{API}/feeds/x")
+    assert "t0ken-of-the-feed" not in shown.text + operations.engine.configuration.path.read_text()
+    tag = {"If-Match": shown.headers["etag"]}
+    assert green("PATCH", f"{API}/feeds/x", json={"settings": {"enabled": False}}, headers=tag).status_code == 200
+    stale = green("PATCH", f"{API}/feeds/x", json={"settings": {"enabled": True}}, headers=tag)
+    assert stale.status_code == 412
+    (row,) = [each for each in green("GET", f"{API}/feeds").json()["feeds"] if each["name"] == "x"]
+    assert (row["enabled"], row["state"], row["into"], row["team"]) == (False, "disabled", ["green-list"], "green")
+    assert green("GET", f"{API}/feeds/misp").json()["feeds"][0]["Feed"]["name"] == "x"
+    assert green("PATCH", f"{API}/feeds/private-feed", json={"settings": {}}).status_code == 400
+    assert green("DELETE", f"{API}/feeds/x?message=over").status_code == 200
+    assert "x" not in operations.engine.configuration.sources

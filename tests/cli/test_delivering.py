@@ -139,3 +139,23 @@ def test_try_delivery_shows_requests_and_makes_none(delivered: Path, sandbox: Sa
     assert sandbox.client_secret not in answer.out
     assert sandbox.state()["calls"] == before
     assert tipline_("try-delivery", "nothing").code != 0
+
+
+def test_one_indicator_is_overridden_shown_and_taken_back(delivered: Path, sandbox: Sandbox, tipline_: Any) -> None:
+    refused = tipline_("override", "set", "defender", "1.2.3.4", "--action", "Block", "--reason", "t", "--json")
+    assert (refused.code, "confirm it" in refused.json["error"]["fix"]) == (1, True)
+    said = tipline_("override", "set", "defender", "1.2.3.4", "--action", "Block", "--reason", "ticket 7", "--yes")
+    assert (said.code, said.out) == (0, "defender: 1.2.3.4 is Block\n")
+    assert action(sandbox, "1.2.3.4") == "Block"
+    assert "(in force: Block, by" in tipline_("why", "1.2.3.4").out
+    (listed,) = tipline_("override", "list", "--json").json["overrides"]
+    assert (listed["value"], listed["action"], listed["reason"]) == ("1.2.3.4", "Block", "ticket 7")
+    assert "ticket 7" in tipline_("override", "list", "defender", "--text", "1.2.3").out
+    assert tipline_("override", "remove", "defender", "1.2.3.4").code == 0
+    assert action(sandbox, "1.2.3.4") == "Audit"
+    assert tipline_("override", "list").out == "nothing is overridden\n"
+
+
+def action(sandbox: Sandbox, value: str) -> str:
+    (found,) = [item for item in sandbox.defender_indicators() if item["indicatorValue"] == value]
+    return str(found["action"])

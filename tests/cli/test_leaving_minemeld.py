@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from urllib.request import ProxyHandler, Request, build_opener
 
 import httpx
 import pytest
@@ -16,6 +19,7 @@ from sources.conftest import Web
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = DATA / "minemeld" / "golden"
 TOR = DATA / "plain" / "tor" / "tor-exit-nodes.cut.lst"
+SCRIPT = "four unrelated words: tripod lemon"  # the password of a user for scripts
 PASSWORD, APR1 = "edge-secret", "$apr1$r31aBcDe$8XGyvdnZjSybtg/7iK90./"
 # What the CERT publishes is what MineMeld's tests fed it with; the node's name is in some of the recorded answers.
 LAB = """\
@@ -119,6 +123,9 @@ def imported(minemeld: Path, place: Path, tipline_: Any, monkeypatch: pytest.Mon
     assert "s3cret" not in answer.out + (place / "moved" / "tipline.yml").read_text()
     monkeypatch.chdir(place / "moved")
     assert tipline_("check").code == 0
+    (place / "script.txt").write_text(SCRIPT)
+    made = tipline_("user", "add", "script", "--role", "analyst", "--password-file", str(place / "script.txt"))
+    assert made.code == 0, made.err
     for name in ("own", "wlist"):
         with (place / "moved" / "lists" / f"{name}.jsonl").open() as lines:
             monkeypatch.setattr("sys.stdin", lines)
@@ -173,6 +180,34 @@ def read(client: httpx.Client, path: str) -> str:
     return text
 
 
+def called(base: Any, path: str, body: Any = None) -> Any:
+    """An answer of MineMeld's API, called with urllib and basic authentication as published scripts do."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(f"{base}{path}", data=data, headers={"Content-Type": "application/json"})
+    request.add_header("Authorization", "Basic " + b64encode(f"script:{SCRIPT}".encode()).decode())
+    with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
+        return json.loads(answer.read())["result"]
+
+
+def scripts_go_on(edge: httpx.Client) -> None:
+    """A script adds an indicator where it always did, and it is in the list where it always was."""
+    base = str(edge.base_url).rstrip("/")
+    classes = {node["name"]: node["class"] for node in called(base, "/status/minemeld")}
+    assert (classes["own"], classes["IPv4LC"]) == ("minemeld.ft.localdb.Miner", "minemeld.ft.redis.RedisSet")
+    assert set(called(base, "/config/running")["nodes"]) >= {"localdb", "own", "wlist", "addresses", "IPv4HC", "taxii"}
+    address = "/config/data/own_indicators/append?h=own&t=localdb"
+    record = {"indicator": "9.9.9.41", "type": "IPv4", "share_level": "green", "comment": "ticket 7", "ttl": 3600}
+    assert called(base, address, record) == "ok"
+    assert read(edge, "/feeds/IPv4LC") == "9.9.9.40-9.9.9.40\n9.9.9.41-9.9.9.41\n"
+    (there,) = (r for r in called(base, "/config/data/own_indicators?t=localdb") if r["indicator"] == "9.9.9.41")
+    assert there["_expiration_ts"] - there["_update_ts"] == 3_600_000
+    assert called(base, address, {**record, "ttl": 0}) == "ok"
+    assert read(edge, "/feeds/IPv4LC") == "9.9.9.40-9.9.9.40\n"
+    allowed_too = {"indicator": "9.9.9.40", "type": "IPv4"}
+    assert called(base, "/config/data/wlist_indicators/append?h=wlist", allowed_too) == "ok"
+    assert edge.get("/feeds/IPv4LC").text == "\n"  # MineMeld's empty list
+
+
 def test_a_lab_moves(imported: Path, serving: Any) -> None:
     """The lists are MineMeld's byte for byte, but for what the how-to says; an imported reader reads them."""
     with (
@@ -186,6 +221,8 @@ def test_a_lab_moves(imported: Path, serving: Any) -> None:
         tor = {f"{line}-{line}" for line in TOR.read_text().split() if ":" not in line}
         assert set(read(edge, "/feeds/IPv4MC").split()) == tor - {"101.99.92.182-101.99.92.182"}
         assert read(edge, "/feeds/IPv4LC") == "9.9.9.40-9.9.9.40\n"
+
+        scripts_go_on(edge)
 
         answer = edge.post("/taxii-poll-service", content=POLL, headers=TAXII).raise_for_status().text
         assert answer.count("<stix:Indicator ") >= len(tor)

@@ -8,6 +8,7 @@ import pytest
 
 from engine.lab import Lab, hashes, impatient, laboratory
 from tipline.sandbox import Sandbox
+from tipline.store import delivery_counts
 from tipline.store.receipts import delivery
 
 
@@ -284,3 +285,21 @@ def test_both_ways_of_what_nobody_knows(sandbox: Sandbox, monkeypatch: pytest.Mo
                 lab.publish([])
                 lab.deliverer.cycle()
                 assert lab.there() == []
+
+
+def test_what_was_done_is_kept_over_time(lab: Lab) -> None:
+    values = hashes(12)
+    lab.sandbox.faults.set(fail_items_matching=values[0], fail_reason="never")
+    lab.publish(values)
+    lab.deliverer.cycle()
+    lab.sandbox.faults.clear()
+    lab.advance(hours=2)
+    lab.publish(values[3:])
+    lab.deliverer.cycle()
+    found = delivery_counts.since(lab.control, [lab.which], lab.now() - timedelta(days=1))
+    totals = [sum(column) for column in zip(*(numbers for _, numbers in found), strict=True)]
+    assert totals == list(counters(lab)) == [12, 11, 1, 2]
+    assert len(found) == 2
+    assert all((at.minute % 5, at.second) == (0, 0) for at, _ in found)
+    delivery_counts.prune(lab.control, lab.now() - timedelta(hours=1))
+    assert len(delivery_counts.since(lab.control, [lab.which], lab.now() - timedelta(days=1))) == 1

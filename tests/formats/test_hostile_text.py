@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,21 @@ def test_any_bytes(body: bytes) -> None:
         html_text(body)
         with suppress(TiplineError):
             extract(body)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deadbeefdeadbeef\n" * 100_000,  # each two would be a digest, put together
+        "http://x.com/a-\n" * 100_000,  # each goes on in the next line
+        "a." * 1_000_000 + "com",  # as many labels
+        "x@" + "a." * 1_000_000 + "com",
+    ],
+    ids=["digests", "addresses", "labels", "mail"],
+)
+def test_what_could_go_on_for_ever_ends(text: str) -> None:
+    with within():
+        extract(text)
 
 
 @settings(max_examples=_EXAMPLES, deadline=None)

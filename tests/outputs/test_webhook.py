@@ -206,3 +206,12 @@ def test_doctor_asks_with_an_empty_batch(lab: Bench, receiver: Receiver) -> None
 def test_wrong_settings(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         settings(**values)
+
+
+def test_one_that_is_gone_tells_of_every_removal(lab: Bench, receiver: Receiver) -> None:
+    lab.publish(hashes(25))
+    lab.deliverer.cycle()
+    assert len(receiver.held) == 25
+    lab.deliverer.retiring = True  # as of an output that is taken out of the configuration
+    report = lab.deliverer.cycle()
+    assert (report.state, report.deleted, receiver.held) == ("ok", 25, {})

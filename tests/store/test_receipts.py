@@ -81,9 +81,9 @@ def test_a_delivery_is_noted_counted_and_forgotten(control: Control) -> None:
     assert delivery(control, "out").resync == 1
     with control.transaction() as con:
         note(con, "out", state="ok", detail={"a": 1})
-        count(con, "out", sent=3, accepted=2, errors=1)
+        count(con, "out", NOW, sent=3, accepted=2, errors=1)
         note(con, "out", detail={"b": 2})
-        count(con, "out", deleted=0)
+        count(con, "out", NOW, deleted=0)
     found = delivery(control, "out")
     assert (found.state, found.sent, found.accepted, found.errors, found.deleted) == ("ok", 3, 2, 1, 0)
     assert found.detail == {"a": 1, "b": 2}

@@ -23,5 +23,13 @@ PAGES = [
     "/feeds",
     "/feeds?sort=-indicators&q=plain",
     "/feeds/overlap",
+    "/feeds/schedule",
+    "/feeds/library",
+    "/feeds/library?q=tor&state=all",
+    "/feeds/library/otx-export",
+    "/feeds/add",
+    "/feeds/add?kind=csv",
+    "/feeds/plain/edit",
+    "/feeds/misp",
     "/activity",
 ]

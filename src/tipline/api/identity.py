@@ -6,8 +6,7 @@ import base64
 import binascii
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -16,17 +15,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tipline.api.client import address_of, is_https, is_loopback
+from tipline.api.principal import ForbiddenError, Principal, UnknownError
+from tipline.config.sign_on import SignOnSettings
 from tipline.engine.accounts import Accounts, first_token
-from tipline.engine.asker import Asker
 from tipline.engine.core import Engine
 from tipline.engine.operation import plain
 from tipline.engine.people import RequestError
 from tipline.engine.signin import ABSOLUTE, SignInRefusedError, digest_of
-from tipline.errors import TiplineError
-from tipline.model.roles import SCOPES, Role, at_least, scopes_of
+from tipline.model.roles import SCOPES, Role, scopes_of
 from tipline.store.records import audit
 
 COOKIE, SECURE_COOKIE = "tipline", "__Host-tipline"
+SCRIPT_COOKIE = "mm-session"  # of scripts that signed in at /login, as MineMeld named it
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # What every answer says, unless it says so itself: nothing here is to be framed, sniffed or told to others.
 _HEADERS = {
@@ -36,64 +36,6 @@ _HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _SCOPE, _MEMORY = "tipline.identity", "tipline.principal"
-
-
-class UnknownError(TiplineError):
-    """Nobody that is known asks."""
-
-    code = "unauthenticated"
-
-
-class ForbiddenError(TiplineError):
-    """Whoever asks may not."""
-
-    code = "forbidden"
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who asks.
-
-    Attributes:
-        name: the user's name; empty for a command of this machine.
-        team: whose nodes they see; an admin sees all.
-        role: what they may do at most.
-        scopes: what this request may do (see `tipline.model.roles`).
-        tags: of feed readers: which lists they may read.
-        how: by a browser's session, a key, a password, or the token of this machine.
-        csrf: what a form has to repeat (sessions only).
-        ident: of the key or session.
-        rate: requests a minute; 0: no limit.
-    """
-
-    name: str
-    team: str
-    role: Role
-    scopes: frozenset[str]
-    tags: tuple[str, ...] = ()
-    how: Literal["session", "key", "password", "local"] = "session"
-    csrf: str = ""
-    ident: str = ""
-    rate: int = 0
-    address: str = ""
-
-    @property
-    def everywhere(self) -> bool:
-        """Whether they see every team's nodes."""
-        return self.role == "admin"
-
-    @property
-    def asker(self) -> Asker:
-        """For the engine."""
-        return Asker(self.name, self.team, self.everywhere, self.address)
-
-    def may(self, scope: str) -> bool:
-        """Whether they may do something."""
-        return scope in self.scopes
-
-    def is_at_least(self, role: Role) -> bool:
-        """Whether they may do all that a role may."""
-        return at_least(self.role, role) and set(scopes_of(role)) <= self.scopes
 
 
 class Identity:
@@ -119,6 +61,17 @@ class Identity:
     def is_https(self, request: Request) -> bool:
         """Whether whoever asks speaks HTTPS."""
         return is_https(request, self._proxies())
+
+    @property
+    def sign_on(self) -> SignOnSettings:
+        """Who vouches for people, as it is configured now."""
+        return self._engine.configuration.settings.single_sign_on
+
+    def base(self, request: Request) -> str:
+        """Where browsers reach this server: as it is configured, or else as this one asks."""
+        configured = self._engine.configuration.settings.http.url
+        scheme = "https" if self.is_https(request) else "http"
+        return configured or f"{scheme}://{request.url.netloc}"
 
     def who(self, request: Request) -> Principal | None:
         """Who asks; None: nobody that is known. Found once for a request.
@@ -157,17 +110,30 @@ class Identity:
         Raises:
             SignInRefusedError: name or password is wrong, or there were too many tries.
         """
+        if self.sign_on.only:
+            raise SignInRefusedError("passwords let nobody in here", fix="sign in by single sign-on")
         user = self.accounts.signin.check(name, password, self.address(request))
         return self.begin(request, user)
 
-    def begin(self, request: Request, user: dict[str, Any]) -> tuple[Principal, str]:
-        """Begin a session of a user that has proved to be one; an earlier one of this browser ends."""
+    def begin(
+        self, request: Request, user: dict[str, Any], *, issuer: str = "", sid: str = ""
+    ) -> tuple[Principal, str]:
+        """Begin a session of a user that has proved to be one; an earlier one of this browser ends.
+
+        Args:
+            request: what came.
+            user: who it is.
+            issuer: who vouched for them, by single sign-on.
+            sid: the issuer's word for its own session.
+        """
         self.sign_out(request)
         agent = request.headers.get("user-agent", "")
-        secret = self.accounts.signin.begin(user["name"], self.address(request), agent)
+        secret = self.accounts.signin.begin(user["name"], self.address(request), agent, issuer=issuer, sid=sid)
         found = self.accounts.signin.session(secret)
         csrf = found[0].csrf if found else ""
-        request.scope[_MEMORY] = self._principal(request, user, "session", csrf=csrf, ident=digest_of(secret))
+        request.scope[_MEMORY] = self._principal(
+            request, user, "session", csrf=csrf, ident=digest_of(secret), issuer=issuer
+        )
         return request.scope[_MEMORY], secret
 
     def make_first(self, request: Request, token: str, name: str, password: str) -> dict[str, Any]:
@@ -176,7 +142,7 @@ class Identity:
         Raises:
             RequestError: the token is wrong, there is a user already, or name or password is refused.
         """
-        right = first_token(self._engine)
+        right = "" if self.sign_on.only else first_token(self._engine)
         if not right or not secrets.compare_digest(right.encode(), token.strip().encode()):
             raise RequestError("the token is wrong, or was used", fix="see what `tipline serve` printed at its start")
         made = self.accounts.add(name, role="admin", team="default", password=password)
@@ -191,18 +157,27 @@ class Identity:
             self.accounts.signin.end(digest_of(secret))
         request.scope[_MEMORY] = None
 
-    def set_cookie(self, request: Request, response: Response, secret: str) -> None:
-        """Give a response the session's cookie: for this host alone, out of reach of scripts."""
+    def set_cookie(self, request: Request, response: Response, secret: str, *, script: bool = False) -> None:
+        """Give a response the session's cookie: for this host alone, out of reach of pages' scripts.
+
+        Args:
+            request: what asked for it.
+            response: what carries it.
+            secret: the session's.
+            script: whether it is for a program that knows nothing of forms and their tokens.
+        """
         secure = self.is_https(request)
+        name = SCRIPT_COOKIE if script else SECURE_COOKIE if secure else COOKIE
         response.set_cookie(
-            SECURE_COOKIE if secure else COOKIE, secret, max_age=int(ABSOLUTE.total_seconds()), path="/",
-            secure=secure, httponly=True, samesite="lax",
+            name, secret, max_age=int(ABSOLUTE.total_seconds()), path="/",
+            secure=secure, httponly=True, samesite="strict" if script else "lax",
         )  # fmt: skip
 
     def drop_cookie(self, response: Response) -> None:
         """Take the session's cookie away."""
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
         response.delete_cookie(SECURE_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+        response.delete_cookie(SCRIPT_COOKIE, path="/", httponly=True, samesite="strict")
 
     def _by_header(self, request: Request) -> Principal | None:
         shown = request.headers.get("authorization", "").strip()
@@ -221,6 +196,8 @@ class Identity:
         if found is None:
             return None
         row, user = found
+        if self._away_too_long(user):
+            return None
         principal = self._principal(request, user, "key", ident=row["id"], rate=row["rate"])
         allowed = principal.scopes & frozenset(row["scopes"]) if row["scopes"] else principal.scopes
         return Principal(**{**vars(principal), "scopes": allowed})
@@ -239,7 +216,17 @@ class Identity:
             if exc.wait:
                 raise
             return None
+        if self.sign_on.only and user["role"] != "reader":
+            return None
         return self._principal(request, user, "password")
+
+    def _away_too_long(self, user: dict[str, Any]) -> bool:
+        """Whether somebody whom an issuer vouches for has not signed in for longer than their keys last."""
+        for settings in self.sign_on.issuers.values():
+            if settings.keys_last and (user["subject"] or "").startswith(f"{settings.issuer} "):
+                seen = user["seen"] or user["created"]
+                return bool(self._engine.clock() - seen > settings.keys_last)
+        return False
 
     def _by_cookie(self, request: Request) -> Principal | None:
         secret = _cookie(request)
@@ -250,7 +237,7 @@ class Identity:
         if request.method not in _SAFE and not _own_page(request, session.csrf):
             fix = "send it from tipline's own page, or with the header X-CSRF-Token"
             raise ForbiddenError("this change comes from another site's page", fix=fix)
-        return self._principal(request, user, "session", csrf=session.csrf, ident=session.digest)
+        return self._principal(request, user, "session", csrf=session.csrf, ident=session.digest, issuer=session.issuer)
 
     def _principal(self, request: Request, user: dict[str, Any], how: Any, **more: Any) -> Principal:
         role: Role = user["role"]
@@ -287,7 +274,19 @@ def identity_of(request: Request) -> Identity:
     return found
 
 
+def comes_from_elsewhere(request: Request) -> bool:
+    """Whether a browser says that another site's page makes a request; programs say nothing of the sort."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+
+
 def _cookie(request: Request) -> str:
+    return _page_cookie(request) or request.cookies.get(SCRIPT_COOKIE) or ""
+
+
+def _page_cookie(request: Request) -> str:
     return request.cookies.get(SECURE_COOKIE) or request.cookies.get(COOKIE) or ""
 
 
@@ -300,4 +299,6 @@ def _own_page(request: Request, csrf: str) -> bool:
     if site is not None:
         return site == "same-origin"
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+    if origin is None:
+        return not _page_cookie(request)  # every browser names the origin of a write: this is a script's session
+    return urlsplit(origin).netloc == request.headers.get("host")

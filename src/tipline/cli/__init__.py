@@ -21,8 +21,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 # The modules with commands, in the order of the reference.
 _MODULES = (
-    "configuring", "library", "importing", "running", "looking", "changing", "delivering", "accounts", "secrets",
-    "upkeep",
+    "configuring", "library", "importing", "running", "looking", "changing", "delivering", "overriding",
+    "accounts", "secrets", "upkeep",
 )  # fmt: skip
 
 

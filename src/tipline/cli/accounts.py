@@ -60,9 +60,15 @@ def user_change(
     tag: TagOption = None,
     password_file: PasswordOption = None,
     disabled: Annotated[bool | None, typer.Option("--disable/--enable", help="Shut them out, or let them in.")] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            "--single-sign-on", help="Who they are there: the issuer's address, a space, its word; or nobody: ''."
+        ),
+    ] = None,
 ) -> None:
     """Change a user; sessions end where they may do less, or have a new password."""
-    changes = _user(role, team, display, tag, password_file) | _given({"disabled": disabled})
+    changes = _user(role, team, display, tag, password_file) | _given({"disabled": disabled, "subject": subject})
     made = session.call("user_change", name=name, changes=changes)
     session.show(made, line("changed", made["name"], f"({', '.join(changes) or 'nothing'})"))
 

@@ -17,6 +17,9 @@ Values = Annotated[list[str], typer.Argument(metavar="VALUE...", help="Indicator
 Value = Annotated[str, typer.Argument(help="An indicator, network or domain.")]
 TypeOption = Annotated[str | None, typer.Option("--type", help="Its type; detected if not given.")]
 TtlOption = Annotated[str | None, typer.Option("--ttl", help="How long it holds, such as 30d; for good if not given.")]
+StayOption = Annotated[
+    str | None, typer.Option("--ttl", help="How long it stays: 30d or never; else as its source says")
+]
 SourceOption = Annotated[str | None, typer.Option("--source", help="The local source; the team's first if not given.")]
 TeamOption = Annotated[str, typer.Option("--team", help="The team it belongs to.")]
 _WAIT = 20.0  # seconds to wait for far sides' answers to a withdrawal
@@ -28,7 +31,7 @@ def add(
     value: Values,
     *,
     type_: TypeOption = None,
-    ttl: TtlOption = None,
+    ttl: StayOption = None,
     comment: Annotated[str | None, typer.Option(help="Why it is added.")] = None,
     tlp: Annotated[str | None, typer.Option(help="clear, green, amber, amber+strict or red.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,

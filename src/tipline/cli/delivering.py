@@ -34,7 +34,11 @@ def deliveries(session: Session) -> None:
         for d in found["deliveries"]
         for reason, number in d["reasons"].items()
     ]
-    session.show(found, table(columns, rows) if rows else line("no output has a far side"), *reasons)
+    gone = [
+        line(f"{d['output']}, which is gone: {d['copies']:,} copies: {d['state']}: {d['message']}", style="yellow")
+        for d in found["leaving"]
+    ]
+    session.show(found, table(columns, rows) if rows else line("no output has a far side"), *reasons, *gone)
 
 
 @command()
@@ -68,12 +72,19 @@ def retry(
 @command()
 def holds(
     session: Session,
-    action: Annotated[Literal["approve"] | None, typer.Argument(help="approve: let through what is held.")] = None,
-    node: Annotated[str | None, typer.Argument(help="The source or output to approve.")] = None,
+    action: Annotated[
+        Literal["approve", "keep"] | None,
+        typer.Argument(help="approve: let through what is held; keep: leave the copies of a removed output there."),
+    ] = None,
+    node: Annotated[str | None, typer.Argument(help="The source or output.")] = None,
 ) -> None:
-    """Show what guards keep back, since when and why; or let it through: tipline holds approve NODE."""
+    """Show what guards keep back, since when and why; or decide on it: tipline holds approve NODE."""
     if action and not node:
-        raise typer.BadParameter("name the node: tipline holds approve NODE")
+        raise typer.BadParameter(f"name the node: tipline holds {action} NODE")
+    if action == "keep":
+        done = session.call("keep", node=node, user=session.user)
+        session.show(done, line(f"{node}: {done['kept']:,} copies stay at the far side, and are forgotten here"))
+        return
     if node:
         done = session.call("approve", node=node, user=session.user)
         words = f"{node}: {done['what']} released: {done['removed']:,} removed, {done['added']:,} added"

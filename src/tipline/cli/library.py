@@ -18,6 +18,7 @@ SetOption = Annotated[
         "--set", help="A setting as NAME=VALUE, the value in YAML; may be given several times.", metavar="K=V"
     ),
 ]
+IntoOption = Annotated[list[str] | None, typer.Option("--into", help="add: a node that shall read it; repeatable.")]
 AsOption = Annotated[str | None, typer.Option("--as", help="Name of the source; the entry's own if not given.")]
 
 
@@ -28,6 +29,7 @@ def library_(
     words: Annotated[list[str] | None, typer.Argument(help="Words to look for, or the entry's name.")] = None,
     as_: AsOption = None,
     set_: SetOption = None,
+    into: IntoOption = None,
 ) -> None:
     """Find, show and add ready-made sources."""
     names = words or []
@@ -38,7 +40,7 @@ def library_(
     elif action == "show":
         _show(session, names[0])
     else:
-        _add(session, names[0], as_, set_ or [])
+        _add(session, names[0], as_, set_ or [], into or [])
 
 
 def _search(session: Session, words: str) -> None:
@@ -63,10 +65,10 @@ def _show(session: Session, name: str) -> None:
     session.show(found.as_dict(), table(("what", "value"), facts), line(put_node("", "sources", name, found.source)))
 
 
-def _add(session: Session, name: str, as_: str | None, settings: list[str]) -> None:
+def _add(session: Session, name: str, as_: str | None, settings: list[str], into: list[str]) -> None:
     done = session.call(
         "library_add", waiting="evaluating ...", create=True,
-        name=name, node=as_, settings=settings_of(settings), user=session.user,
+        name=name, node=as_, settings=settings_of(settings), into=into, user=session.user,
     )  # fmt: skip
     session.show(done, line(f"{as_ or name} is a source in version {done['version']}, which runs"))
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tipline.cli.base import FAILED, Session, command, print_json
-from tipline.cli.show import branch, line, reason_words, table
+from tipline.cli.show import branch, line, reason_words, sets, table
 from tipline.errors import TiplineError
 
 
@@ -138,6 +138,7 @@ def why_tree(found: dict[str, Any]) -> Tree:
                 o["output"],
                 f"{o['value']} since {o['since']}, confidence {o['confidence']}",
                 f"(not sent: {o['waiting']})" if o.get("waiting") else "",
+                _override(o["override"]) if o.get("override") else "",
             )
             for o in found["outputs"]
         ),
@@ -151,6 +152,11 @@ def why_tree(found: dict[str, Any]) -> Tree:
     if not found["claims"] and not found["log"]:
         tree.add(line("nothing here knows it"))
     return tree
+
+
+def _override(override: dict[str, Any]) -> str:
+    until = f" until {override['until']}" if override["until"] else ""
+    return f"({override['state']}: {sets(override)}{until}, by {override['by']}: {override['reason']})"
 
 
 def _claim(claim: dict[str, Any]) -> Text:

@@ -80,3 +80,9 @@ def branch(tree: Tree, title: str, lines: Iterable[Text]) -> None:
 def reason_words(code: str) -> str:
     """A reason for dropping, as a sentence if there is one."""
     return DROP_REASONS.get(code, code)
+
+
+def sets(override: dict[str, Any]) -> str:
+    """What an override sets, in words."""
+    words = {"action": "", "severity": "severity ", "title": "titled ", "expires": "expiring "}
+    return ", ".join(f"{word}{override[name]}" for name, word in words.items() if override[name])

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tipline.config.builtins import add_builtins, reserved
-from tipline.config.schema import Configuration, Section, Settings
+from tipline.config.schema import Configuration, Settings
+from tipline.config.section import Section
 from tipline.config.wiring import Problem, check_wiring
 from tipline.config.yamlfile import Document, Place, parse, read
 from tipline.errors import ConfigError, TiplineError
@@ -74,6 +75,22 @@ def check_text(text: str, path: Path) -> Checked:
     except ConfigError as exc:
         return Checked(None, [Problem("error", exc.where, exc.what, exc.fix)])
     return check_document(document)
+
+
+def lone_output(text: str, path: Path, name: str) -> tuple[Kind[Any] | None, str]:
+    """One output of a text, without those around it; and what is wrong with its settings, or with secrets in them."""
+    try:
+        document = parse(text, path)
+    except ConfigError as exc:
+        return None, exc.what
+    outputs = document.data.get("outputs")
+    if not isinstance(outputs, dict) or name not in outputs:
+        return None, ""
+    place: Place = ("outputs", name)
+    problems: list[Problem] = []
+    node = _node(name, outputs[name], "output", kinds("output"), place, document, problems)
+    wrong = [what for at, what, _ in document.missing if at[:2] == place] + [each.what for each in problems]
+    return node, "; ".join(wrong)
 
 
 def check_document(document: Document) -> Checked:

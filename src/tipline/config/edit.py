@@ -179,6 +179,31 @@ def _cut(yaml: YAML, document: CommentedMap, lines: list[str], section: str, nam
     return made if made and _says(made, nodes[name]) else _written(yaml, nodes[name])
 
 
+def put_new_nodes(text: str, section: str, bodies: dict[str, str]) -> str:
+    """The text with several new nodes behind those of a section.
+
+    Args:
+        text: YAML.
+        section: where.
+        bodies: settings as YAML text, by the nodes' names.
+
+    Raises:
+        ConfigError: a text is not a mapping in YAML, or a name is taken.
+    """
+    yaml, document = _parsed(text)
+    last = spans.section_end(text.splitlines(keepends=True), document, section)
+    made = text
+    if last is not None:
+        for name in reversed(bodies):  # each behind the last one that was there
+            made = spans.append(made.splitlines(keepends=True), last, name, bodies[name], inline=False)
+    for name, body in bodies.items():
+        nodes = _checked(document, section, name, replace=False)
+        nodes[name] = settings_of(body)
+        nodes.fa.set_block_style()
+        document[section] = nodes
+    return made if last and _says(made, document) else _written(yaml, document)
+
+
 def _checked(document: CommentedMap, section: str, name: str, *, replace: bool) -> CommentedMap:
     """The section that a node goes into (a new one, if there is none)."""
     nodes = document.get(section)
@@ -222,7 +247,7 @@ def settings_of(text: str) -> CommentedMap:
 
 def dumped(settings: Mapping[str, Any]) -> str:
     """Settings of one node as YAML: one a line, small mappings on their own."""
-    return _written(_parsed("")[0], CommentedMap({key: _flow(value) for key, value in settings.items()}))
+    return _written(_parsed("")[0], CommentedMap({key: flow(value) for key, value in settings.items()}))
 
 
 def edited(text: str, change: Callable[[CommentedMap], None]) -> str:
@@ -256,7 +281,7 @@ def _change(node: CommentedMap, body: Mapping[str, Any]) -> None:
         del node[key]
     for key, value in body.items():
         if key not in node or node[key] != value:
-            node[key] = _flow(value)
+            node[key] = flow(value)
 
 
 def _parsed(text: str) -> tuple[YAML, CommentedMap]:
@@ -277,11 +302,11 @@ def _parsed(text: str) -> tuple[YAML, CommentedMap]:
     return yaml, document
 
 
-def _flow(value: Any) -> Any:
-    """Small mappings stand on one line, as people write them."""
+def flow(value: Any) -> Any:
+    """A value for the file: mappings stand on one line, as people write small ones."""
     if not isinstance(value, Mapping):
         return value
-    made = CommentedMap({key: _flow(inner) for key, inner in value.items()})
+    made = CommentedMap({key: flow(inner) for key, inner in value.items()})
     made.fa.set_flow_style()
     return made
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
@@ -25,7 +25,7 @@ MASK = "••••••"
 _REFERENCE = re.compile(r"\$\{(env|file|secret):[^}]*\}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 # Headers that say what is wanted, not who asks.
-_PLAIN_HEADERS = {"accept", "accept-language", "accept-encoding", "content-type", "user-agent", "referer", "origin"}
+PLAIN_HEADERS = {"accept", "accept-language", "accept-encoding", "content-type", "user-agent", "referer", "origin"}
 
 # A value, its place, and what holds it: (place, holder, key, whether it is declared to be secret).
 Found = tuple[Place, Any, Any, bool]
@@ -60,6 +60,20 @@ def restore_node(text: str, original: str, kind: type[Kind[Any]] | None) -> str:
     model = _model(kind)
     before = _texts(_in_model(settings_of(original), model, ()))
     return with_texts(text, lambda settings: _restore(_in_model(settings, model, ()), before))
+
+
+def seal_node(text: str, kind: type[Kind[Any]], keep: Callable[[Place, str], str]) -> str:
+    """One node's settings with a reference in the place of each secret that stands there.
+
+    Args:
+        text: settings of one node.
+        kind: of the node.
+        keep: given a secret's place and value, keeps it and returns the reference.
+
+    Raises:
+        ConfigError: the text is not a mapping in YAML.
+    """
+    return with_texts(text, lambda settings: _seal(_in_model(settings, kind.Settings, ()), keep))
 
 
 def hide_text(text: str) -> str:
@@ -97,6 +111,12 @@ def _hide(found: Iterator[Found]) -> Iterator[New]:
             yield holder, key, shown
 
 
+def _seal(found: Iterator[Found], keep: Callable[[Place, str], str]) -> Iterator[New]:
+    for place, holder, key, secret in list(found):
+        if _shown(holder[key], place, secret=secret) == MASK and not hidden(holder[key]):
+            yield holder, key, keep(place, holder[key])
+
+
 def _restore(found: Iterator[Found], before: Mapping[Place, tuple[str, str]]) -> Iterator[New]:
     for place, holder, key, _ in list(found):
         if hidden(holder[key]):
@@ -124,7 +144,7 @@ def _texts(found: Iterator[Found]) -> dict[Place, tuple[str, str]]:
 def _shown(value: str, place: Place, *, secret: bool) -> str:
     if not value or _REFERENCE.search(value):
         return value
-    if secret and not (len(place) > 1 and str(place[-1]).lower() in _PLAIN_HEADERS):
+    if secret and not (len(place) > 1 and str(place[-1]).lower() in PLAIN_HEADERS):
         return MASK
     return mask_url(value) if _URL.fullmatch(value) and mask_url(value) != value.partition("#")[0] else value
 

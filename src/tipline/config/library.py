@@ -141,6 +141,11 @@ def by_url(url: str) -> Entry | None:
     return next((each for each in entries().values() if each.reads([url])), None)
 
 
+def same_address(url: str, other: str) -> bool:
+    """Whether two addresses are one, whatever their scheme and trailing slash."""
+    return _same(url) == _same(other)
+
+
 def _merged(settings: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     made = dict(settings)
     for key, value in over.items():

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from tipline.config.section import Section
+from tipline.config.sign_on import SignOnSettings, is_safe
 from tipline.durations import Duration
 from tipline.kinds import Kind, Names, NodeSettings
 from tipline.outputs.access import KEY_LENGTH, network_text
@@ -17,12 +20,6 @@ from tipline.outputs.base import Output
 from tipline.passwords import is_hash
 from tipline.processors.base import Processor
 from tipline.sources.base import Source
-
-
-class Section(BaseModel):
-    """A part of the configuration; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TeamSettings(Section):
@@ -36,10 +33,24 @@ class HttpSettings(Section):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    url: str | None = Field(
+        default=None,
+        description="Where people's browsers reach this server, such as https://tipline.example; as they ask unless"
+        " set. Single sign-on leads back there.",
+    )
     trusted_proxies: Names = Field(
         default_factory=list,
         description="Addresses and networks of proxies whose X-Forwarded-For is believed, for `access: network`.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _is_whole(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not is_safe(url) or urlsplit(url).path.strip("/") or urlsplit(url).query:
+            raise ValueError("url is an https address without a path (http on this machine alone)")
+        return url.rstrip("/")
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -119,6 +130,7 @@ class Settings(Section):
     readers: dict[str, ReaderSettings] = Field(
         default_factory=dict, description="Who reads outputs with `access: readers`, by name."
     )
+    single_sign_on: SignOnSettings = Field(default_factory=SignOnSettings, description="Who vouches for people.")
     store: StoreSettings = Field(default_factory=StoreSettings, description="The embedded database.")
     alerts: list[AlertSettings] = Field(default_factory=list, description="Where alerts go.")
 

@@ -29,6 +29,12 @@ class UserChanges(BaseModel):
     tags: list[str] | None = Field(default=None, description="Of a feed reader: which lists they may read.")
     disabled: bool | None = Field(default=None, description="Whether they are shut out.")
     password: str | None = Field(default=None, description="A new password.", repr=False)
+    subject: str | None = Field(
+        default=None,
+        max_length=500,
+        description="Who they are in single sign-on: the issuer's address, a space, and its word for them; empty:"
+        " nobody.",
+    )
 
 
 class AccountOperations(Base):

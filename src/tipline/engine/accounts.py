@@ -91,7 +91,7 @@ class Accounts:
         return self.user(name)
 
     def change(self, name: str, **values: Any) -> dict[str, Any]:
-        """Change a user's display, role, team, tags, disabled or password; sessions end where they may do less.
+        """Change a user's display, role, team, tags, disabled, password or subject; sessions end where they must.
 
         Raises:
             RequestError: there is no such user, a value cannot be, or no admin would be left.
@@ -103,9 +103,26 @@ class Accounts:
         password = values.pop("password", None)
         if password is not None:
             values["password"] = self._hashed(password, name, before["display"])
+        if "subject" in values:
+            values["subject"] = self._free_subject(name, str(values["subject"]))
+        values = {word: value for word, value in values.items() if before[word] != value}
         if values:
             store.change(self.control, USERS, values, USERS.c.name == name)
-        if {"password", "disabled", "role", "team"} & values.keys():
+        if {"password", "disabled", "role", "team", "subject"} & values.keys():
+            self.signin.end_all(name)
+        return self.user(name)
+
+    def follow(self, name: str, **values: Any) -> dict[str, Any]:
+        """Give a user the role, team, tags and display that an issuer says; sessions end where they may do less.
+
+        The last admin may lose the role: whoever runs commands on this machine can make another.
+
+        Raises:
+            RequestError: there is no such user.
+        """
+        before = self._row(name)
+        store.change(self.control, USERS, values, USERS.c.name == name)
+        if any(before[word] != values.get(word, before[word]) for word in ("role", "team")):
             self.signin.end_all(name)
         return self.user(name)
 
@@ -179,6 +196,18 @@ class Accounts:
             raise RequestError(f"there is no user {name[:100]!r}", fix="list them with `tipline user list`")
         return row
 
+    def _free_subject(self, name: str, text: str) -> str | None:
+        """What single sign-on knows a user by, if it is nobody else's; empty: nothing."""
+        if not text:
+            return None
+        if " " not in text or not text.isprintable():
+            fix = "write the issuer's address, a space, and its word for the user"
+            raise RequestError("that is nobody in single sign-on", fix=fix)
+        other = store.one(self.control, USERS, USERS.c.subject == text, USERS.c.name != name)
+        if other is not None:
+            raise RequestError(f"that is {other['name']} already", fix="take it from them first")
+        return text
+
     def _hashed(self, password: str, name: str, display: str) -> str:
         wrong = weakness(password, ["tipline", name, *display.split()])
         if wrong:
@@ -202,7 +231,7 @@ def _check(*, role: str = "viewer", display: str = "", label: str = "") -> None:
 
 
 def _shown(row: store.Row) -> dict[str, Any]:
-    keep = ("name", "display", "role", "team", "tags", "disabled", "created", "seen")
+    keep = ("name", "display", "role", "team", "tags", "disabled", "created", "seen", "subject")
     ways = {"has_password": row["password"] is not None, "single_sign_on": row["subject"] is not None}
     return {**{word: row[word] for word in keep}, **ways}
 

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from tipline.engine import far_listing
 from tipline.engine.deliver import Deliverer
 from tipline.engine.delivery_plan import rows_of
 from tipline.errors import TiplineError
@@ -88,41 +89,45 @@ def adopt(deliverer: Deliverer, *, source: str | None = None, apply: bool = Fals
             )
         items = list(found)
         deliverer.plan_in_full(con)
-        plan = AdoptPlan(deliverer.name, [_fate(deliverer, item) for item in _with_keys(con, items)])
+        wanted = _wanted(con, items)
+        plan = AdoptPlan(deliverer.name, [_fate(deliverer, item, wanted) for item in items])
         if apply:
-            _apply(deliverer, con, plan, {item.far_id: item for item in items}, retire=retire)
+            _apply(deliverer, con, plan, {item.far_id: item for item in items}, wanted, retire=retire)
         return plan
 
 
-def _with_keys(con: duckdb.DuckDBPyConnection, items: list[FarItem]) -> list[FarItem]:
-    """The items with the key of the wanted indicator of the same value, or None."""
+# (type, value) -> key, and what is to tell the indicator apart at the far side.
+_Wanted = dict[tuple[str, str], tuple[str, str]]
+
+
+def _wanted(con: duckdb.DuckDBPyConnection, items: list[FarItem]) -> _Wanted:
+    """The wanted indicators that have the value of an item."""
     pairs = [(item.type, item.value) for item in items]
     con.register("asked", pl.DataFrame(pairs, schema={"type": pl.String, "value": pl.String}, orient="row").to_arrow())
     rows = con.execute(
-        "SELECT type, value, replace(key::VARCHAR, '-', '') FROM shown_rows JOIN chosen USING (key)"
+        "SELECT type, value, replace(key::VARCHAR, '-', ''), identity FROM shown_rows JOIN chosen USING (key)"
         " SEMI JOIN asked USING (type, value) WHERE waiting IS NULL OR waiting = 'no-slot'"
     ).fetchall()
     con.unregister("asked")
-    keys = {(type_, value): key for type_, value, key in rows}
-    return [replace(item, key=keys.get((item.type, item.value))) for item in items]
+    return {(type_, value): (key, identity) for type_, value, key, identity in rows}
 
 
-def _fate(deliverer: Deliverer, item: FarItem) -> Found:
-    what, why = _decide(deliverer, item)
+def _fate(deliverer: Deliverer, item: FarItem, wanted: _Wanted) -> Found:
+    what, why = _decide(deliverer, item, wanted)
     return Found(item.far_id, item.type, item.value, item.by, what, why)
 
 
-def _decide(deliverer: Deliverer, item: FarItem) -> tuple[str, str]:
+def _decide(deliverer: Deliverer, item: FarItem, wanted: _Wanted) -> tuple[str, str]:
     if item.allowed:
         return LEAVE, "it lets its value through, which is somebody's decision"
-    if item.key is None:
+    if (item.type, item.value) not in wanted:
         return RETIRE, "no source of this output lists it" if item.type else "what it matches is no plain value"
-    identity = deliverer.kind.identity(item.type, deliverer.instance)
+    key, identity = wanted[item.type, item.value]
     if not item.own_app:
         return REPLACE, "another app made it, so it cannot carry our identifier"
     if item.identity != identity:
         return REPLACE, f"it is {item.identity or 'of another sort'}, and is to be {identity}"
-    taken = by_keys(deliverer.control, deliverer.name, [item.key]).get(item.key)
+    taken = by_keys(deliverer.control, deliverer.name, [key]).get(key)
     if taken is not None and taken.holds != NO and taken.far_id != item.far_id:
         return REPLACE, "ours is there already"
     return KEEP, "the same value and action, made by this app"
@@ -133,16 +138,16 @@ def _apply(
     con: duckdb.DuckDBPyConnection,
     plan: AdoptPlan,
     items: dict[str, FarItem],
+    wanted: _Wanted,
     *,
     retire: bool,
 ) -> None:
     """Receipts for what is kept, then deletions; the next cycle sends what was replaced, and the rest."""
-    keyed = {item.far_id: item for item in _with_keys(con, list(items.values()))}
-    kept = [keyed[found.far_id] for found in plan.of(KEEP)]
-    rows = rows_of(con, [str(item.key) for item in kept])
+    kept = {wanted[found.type, found.value][0]: items[found.far_id] for found in plan.of(KEEP)}
+    rows = rows_of(con, list(kept))
     receipts = {
-        str(item.key): Receipt(
-            str(item.key),
+        key: Receipt(
+            key,
             item.type,
             item.value,
             ACCEPTED,
@@ -150,8 +155,8 @@ def _apply(
             identity=item.identity,
             far_id=item.far_id,
         )
-        for item in kept
-        if item.key in rows
+        for key, item in kept.items()
+        if key in rows
     }
     with deliverer.control.transaction() as control:
         note(control, deliverer.name, resync=1)
@@ -160,8 +165,26 @@ def _apply(
     if doomed:
         outcomes = deliverer.far.erase(doomed)
         plan.deleted = sum(outcome.ok for outcome in outcomes)
+        deleted = {item.far_id for item, outcome in zip(doomed, outcomes, strict=True) if outcome.ok}
+        _forget(
+            deliverer,
+            [wanted[item.type, item.value][0] for item in doomed if (item.type, item.value) in wanted],
+            deleted,
+        )
         plan.failed = {
             item.value: outcome.reason for item, outcome in zip(doomed, outcomes, strict=True) if not outcome.ok
         }
     plan.applied = True
     plan.message = "the next delivery sends what was replaced"
+
+
+def _forget(deliverer: Deliverer, keys: list[str], deleted: set[str]) -> None:
+    """What we had sent over somebody else's items went with them: the next cycle sends it again."""
+    gone = [
+        replace(receipt, holds=NO, far_id=None, sent="", detail={})
+        for receipt in by_keys(deliverer.control, deliverer.name, keys).values()
+        if receipt.far_id in deleted
+    ]
+    with deliverer.control.transaction() as con:
+        put(con, deliverer.name, gone)
+    far_listing.forget(deliverer, deleted)

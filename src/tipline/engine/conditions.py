@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from tipline.engine.alerts import Condition
 from tipline.engine.core import Engine
+from tipline.engine.leaving import RETIREMENT, released
 from tipline.engine.static import publisher
 from tipline.engine.times import iso
 from tipline.microsoft.credentials import Credentials
@@ -45,14 +47,18 @@ def _sources(engine: Engine) -> list[Condition]:
 
 def _holds(engine: Engine) -> list[Condition]:
     return [
-        Condition(
-            f"{hold['sort']} {hold['node']} held",
-            "warning",
-            f"{hold['what']} of {hold['node']} are held: {hold['reason']}"
-            f" (tipline holds approve {hold['node']} to let them through)",
-        )
-        for hold in open_holds(engine.control)
+        Condition(f"{hold['sort']} {hold['node']} held", "warning", _held(hold)) for hold in open_holds(engine.control)
     ]
+
+
+def _held(hold: dict[str, Any]) -> str:
+    name = hold["node"]
+    if hold["what"] == RETIREMENT:
+        if hold["approved_at"]:
+            return f"copies of {name} are being withdrawn: {hold['reason']}"
+        ways = f"tipline holds approve {name} withdraws them, tipline holds keep {name} leaves them there"
+        return f"copies of {name} are held: {hold['reason']} ({ways})"
+    return f"{hold['what']} of {name} are held: {hold['reason']} (tipline holds approve {name} to let them through)"
 
 
 def _deliveries(engine: Engine) -> list[Condition]:
@@ -60,7 +66,7 @@ def _deliveries(engine: Engine) -> list[Condition]:
     result = []
     for row in rows(engine.control, DELIVERIES):
         name = row["output"]
-        if name not in engine.graph.outputs:
+        if name not in engine.graph.outputs and name not in released(engine.control):
             continue
         if row["state"] == "failing":
             result.append(Condition(f"delivery {name} refused", "critical", f"{name}: {row['message']}"))

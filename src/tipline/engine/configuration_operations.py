@@ -137,7 +137,7 @@ class ConfigurationOperations(Base):
 
 
 def committed(done: Committed) -> dict[str, Any]:
-    """What came of a commit, as plain data."""
+    """What came of a change, as operations answer."""
     outputs = [
         {"output": each.output, "added": each.added, "changed": each.changed, "removed": each.removed,
          "held": each.held, "message": each.message}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,10 @@ class Configuring:
         else:
             text = put_node(now, section, name, body, replace=True)
         return self.commit(text, message or f"{name} changed", **ways)
+
+    def change(self, edit: Callable[[str], str], message: str, **ways: Any) -> Committed:
+        """Change the text that runs, and commit."""
+        return self.commit(edit(self.newest().text), message, **ways)
 
     def drop_node(self, name: str, message: str, **ways: Any) -> Committed:
         """Take a node out, and commit."""

@@ -12,6 +12,7 @@ from tipline.durations import Duration
 from tipline.engine.core import Engine
 from tipline.engine.far_listing import last_listing
 from tipline.engine.times import iso
+from tipline.store.overrides import Override, in_force
 from tipline.store.receipt_search import there
 
 # The portal's tabs, with our types.
@@ -42,13 +43,15 @@ class ItemFilter(BaseModel):
     by: _Word = Field(default="", description="Who made it, as Defender names them.")
     text: _Word = Field(default="", description="A part of the value or the title.")
     expires: Duration | None = Field(default=None, description="Expires within this time from now.")
-    id: _Word = Field(default="", description="Defender's id of the one that is wanted.")
+    edited: bool | None = Field(default=None, description="Whether people have set something for it.")
+    id: _Word = Field(default="", description="Defender's id, or our key, of the one that is wanted.")
 
     def fits(self, row: Row, before: str | None) -> bool:
         """Whether a row is wanted, leaving the group aside; `before`: the latest end that is."""
         same = all(not wanted or row[name] == wanted for name, wanted in (
-            ("whose", self.whose), ("action", self.action), ("severity", self.severity), ("by", self.by),
-            ("far_id", self.id)))  # fmt: skip
+            ("whose", self.whose), ("action", self.action), ("severity", self.severity), ("by", self.by)))  # fmt: skip
+        same = same and (not self.id or self.id in {row["far_id"], row["key"]})
+        same = same and (self.edited is None or self.edited == (row["override"] is not None))
         text = self.text.casefold()
         named = not text or text in row["value"].casefold() or text in row["title"].casefold()
         return same and named and (before is None or (row["expires"] is not None and row["expires"] <= before))
@@ -81,13 +84,21 @@ def defender_items(
         "total": len(inside),
         "groups": {name: sum(row["type"] in types for row in fitting) for name, types in GROUPS.items()},
         "facets": {name: _counted(rows, name) for name in ("whose", "action", "severity", "by")},
+        "edited": sum(row["override"] is not None for row in rows),
         "soon": sum(row["expires"] is not None and row["expires"] <= iso(now + timedelta(days=1)) for row in rows),
     }
 
 
 def _all(engine: Engine, output: str) -> list[Row]:
     shown = {row["far_id"]: row for row in last_listing(engine, output).to_dicts()}
-    ours = [_of_receipt(receipt, shown.pop(receipt["far_id"] or "", None)) for receipt in there(engine.control, output)]
+    by_hand = {each.key: each for each in in_force(engine.control, output, engine.clock())}
+    ours = [
+        {
+            **_of_receipt(receipt, shown.pop(receipt["far_id"] or "", None)),
+            "override": _of_override(by_hand.get(receipt["key"])),
+        }
+        for receipt in there(engine.control, output)
+    ]
     # What names one of our keys and has no receipt any more was withdrawn since it was listed.
     return [*ours, *(_of_listing(row) for row in shown.values() if row["key"] is None)]
 
@@ -113,7 +124,15 @@ def _of_listing(row: Row) -> Row:
         "by": row["by"] or "", "action": str(content.get("action") or ""),
         "severity": str(content.get("severity") or ""), "title": str(content.get("title") or ""),
         "expires": f"{end[:19]}Z" if end else None, "state": "", "reason": "", "last_sent": None, "content": content,
+        "override": None,
     }  # fmt: skip
+
+
+def _of_override(override: Override | None) -> dict[str, Any] | None:
+    if override is None:
+        return None
+    who = {"reason": override.reason, "by": override.actor, "at": _iso(override.at), "until": _iso(override.until)}
+    return {**override.changes, "expires": _iso(override.expires), **who}
 
 
 def _content(listed: Row | None) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from threading import RLock
 from typing import Any
 
 import duckdb
 import structlog
 
-from tipline.engine import delivery_plan, settle
+from tipline.engine import delivery_plan, overriding, settle
 from tipline.engine.delivery_plan import Ask, Plan, log_position, make_plan
 from tipline.engine.graph import Graph
 from tipline.engine.times import Clock, utc_now
@@ -20,6 +21,7 @@ from tipline.errors import ConfigError, FarSideError
 from tipline.outputs.delivery import Delivered, FarSide, Outcome, Parcel, Refused
 from tipline.store.control import Control
 from tipline.store.lake import Lake
+from tipline.store.overrides import Override
 from tipline.store.receipts import (
     ACCEPTED,
     WITHDRAWING,
@@ -29,9 +31,12 @@ from tipline.store.receipts import (
     count,
     delivery,
     drop,
+    hand_over,
+    held_keys,
     note,
     put,
     restless,
+    spent_keys,
 )
 
 log = structlog.get_logger()
@@ -89,6 +94,9 @@ class Deliverer:
         clock: naive UTC.
         stop: set at shutdown; waits end at once and the cycle is left where it is.
         pinned: sources whose indicators come first when room is short (those added to by hand).
+        retiring: the output is gone: all that its far side has of it is taken back.
+        lock: of another one that writes the same items.
+        predecessors: outputs that are gone and wrote the same items: what this one publishes becomes its own.
     """
 
     def __init__(
@@ -101,12 +109,16 @@ class Deliverer:
         clock: Clock = utc_now,
         stop: threading.Event | None = None,
         pinned: Sequence[str] = (),
+        retiring: bool = False,
+        lock: RLock | None = None,
+        predecessors: Sequence[str] = (),
     ) -> None:
         kind = graph.outputs[output]
         if not isinstance(kind, Delivered):
             raise TypeError(f"{output} is no delivered output")
         self.lake = lake
         self.control = control
+        self.graph = graph
         self.kind: Delivered = kind
         self.name = output
         self.number = graph.ids[output]
@@ -114,13 +126,18 @@ class Deliverer:
         self.clock = clock
         self.stop = stop or threading.Event()
         self.pinned = tuple(pinned)
-        self.lock = threading.RLock()  # a cycle, a reconciliation and an adoption never run together
+        self.retiring = retiring
+        self.predecessors = tuple(predecessors)
+        self.lock = lock or threading.RLock()  # a cycle, a reconciliation and an adoption never run together
         self._far: FarSide | None = None
 
     def does_what(self, other: Deliverer) -> bool:
         """Whether another one would do the very same."""
-        mine, theirs = ((each.number, each.kind.settings, each.instance, each.pinned) for each in (self, other))
-        return mine == theirs
+        mine, theirs = (
+            (each.number, each.kind.settings, each.instance, each.pinned, each.retiring, each.predecessors)
+            for each in (self, other)
+        )
+        return mine == theirs and (not self.retiring or self.lock is other.lock)
 
     @property
     def far(self) -> FarSide:
@@ -138,6 +155,8 @@ class Deliverer:
     def cycle(self) -> CycleReport:
         """Bring the far side nearer to what is published; never raises what a far side does."""
         with self.lock, closing(self.lake.connection()) as con:
+            for name in self.predecessors:
+                self._take_over(con, name)
             before = delivery(self.control, self.name)
             report = CycleReport(self.name)
             missing = self.kind.missing()
@@ -151,6 +170,18 @@ class Deliverer:
                     self._carry_out(plan, report)
             self._finish(before, plan, report)
             return report
+
+    def _take_over(self, con: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Make the receipts of an output that is gone this one's: of what it publishes, and of what counts on."""
+        keys = [*delivery_plan.published_among(con, self.number, held_keys(self.control, name)),
+                *spent_keys(self.control, name)]  # fmt: skip
+        if not keys:
+            return
+        foreign = int(delivery(self.control, self.name).detail.get("foreign", 0))
+        with self.control.transaction() as writing:
+            moved = hand_over(writing, name, self.name, keys, again=self.kind.signed_items)
+            note(writing, self.name, resync=1, detail={"foreign": max(0, foreign - moved)})
+        log.info("copies taken over", output=self.name, earlier=name, count=moved)
 
     def why_waiting(self, key: str) -> str | None:
         """Why a published indicator is not sent (no-slot, covered: by ..., ended, refused); None if it is.
@@ -194,10 +225,15 @@ class Deliverer:
 
     def plan_in_full(self, con: duckdb.DuckDBPyConnection) -> Plan:
         """Compare everything, for reconciling; the rows are in temporary tables of `con`."""
-        ask = self._ask(delivery(self.control, self.name), full=True)
+        ask = self._ask(delivery(self.control, self.name), self._overrides(con), full=True)
         return make_plan(con, self.control, self.kind, self.number, ask)
 
-    def _ask(self, before: Delivery, *, full: bool, keys: Sequence[str] = ()) -> Ask:
+    def _overrides(self, con: duckdb.DuckDBPyConnection) -> list[Override]:
+        if self.retiring:
+            return []
+        return overriding.counting(con, self.control, self.graph, self.name, self.clock())
+
+    def _ask(self, before: Delivery, overrides: Sequence[Override], *, full: bool, keys: Sequence[str] = ()) -> Ask:
         return Ask(
             now=self.clock(),
             instance=self.instance,
@@ -206,27 +242,35 @@ class Deliverer:
             restless=tuple(keys),
             slots_taken=int(before.detail.get("foreign", 0)),
             pinned=self.pinned,
+            retiring=self.retiring,
+            overrides=tuple(overrides),
         )
 
     def _plan(self, con: duckdb.DuckDBPyConnection, before: Delivery) -> Plan | None:
         """The plan, or None when nothing can have changed since the last cycle."""
+        if self.retiring:
+            return self.plan_in_full(con)
         position = log_position(con, self.number, before.cursor)
         keys = restless(self.control, self.name, self.clock())
-        settings = before.detail.get("settings") != self._settings()
-        full = bool(before.resync) or position.gap or settings
+        overrides = self._overrides(con)
+        basis = self._basis(overrides)
+        full = bool(before.resync) or position.gap or before.detail.get("settings") != basis
         begun = bool(before.detail.get("begun"))
-        seen = before.detail.get("planned") == [position.last, self._settings()]
+        seen = before.detail.get("planned") == [position.last, basis]
         looked = before.state in {SHADOW, NEEDS} and before.state == self._idle_state() and seen
         if looked or not (full or begun or keys or position.last != before.cursor):
             return None
-        return make_plan(con, self.control, self.kind, self.number, self._ask(before, full=full, keys=keys))
+        ask = self._ask(before, overrides, full=full, keys=keys)
+        plan = make_plan(con, self.control, self.kind, self.number, ask)
+        plan.basis = basis
+        return plan
 
     def _idle_state(self) -> str:
         if self.kind.missing():
             return NEEDS
         return SHADOW if self.kind.settings.mode == "shadow" else ""
 
-    def _settings(self) -> str:
+    def _basis(self, overrides: Sequence[Override]) -> str:
         """What makes a full comparison necessary when it changes."""
         chosen = (getattr(self.kind.settings, name, None) for name in ("capacity", "margin"))
         parts = (
@@ -234,6 +278,7 @@ class Deliverer:
             self.kind.identity("", self.instance),
             *chosen,
             *self.pinned,
+            overriding.digest(overrides),
         )
         return "/".join(map(str, parts))
 
@@ -291,7 +336,7 @@ class Deliverer:
                 [parcel.key for parcel, left in zip(parcels, after, strict=True) if left is None],
             )
             put(con, self.name, [left for left in after if left is not None])
-            count(con, self.name, deleted=done, errors=len(outcomes) - done)
+            count(con, self.name, now, deleted=done, errors=len(outcomes) - done)
         report.deleted += done
         report.pending -= done
         report.errors.update(outcome.reason for outcome in outcomes if not outcome.ok)
@@ -316,7 +361,7 @@ class Deliverer:
                     intents.append((receipt, settle.sending(receipt, parcel, digest, now), parcel))
             with self.control.transaction() as con:
                 put(con, self.name, [*(intent for _, intent, _ in intents), *refused])
-                count(con, self.name, errors=len(refused))
+                count(con, self.name, now, errors=len(refused))
             report.errors.update(receipt.reason for receipt in refused)
             report.pending -= len(refused)
             if intents:
@@ -342,7 +387,7 @@ class Deliverer:
         accepted = sum(outcome.ok for outcome in outcomes)
         with self.control.transaction() as con:
             put(con, self.name, after)
-            count(con, self.name, sent=len(outcomes), accepted=accepted, errors=len(outcomes) - accepted)
+            count(con, self.name, now, sent=len(outcomes), accepted=accepted, errors=len(outcomes) - accepted)
         report.sent += len(outcomes)
         report.accepted += accepted
         report.pending -= len(outcomes)
@@ -366,11 +411,12 @@ class Deliverer:
             detail |= {
                 "waiting": plan.waiting,
                 "pending": max(report.pending, 0),
-                "planned": [plan.last, self._settings()],
+                "planned": [plan.last, plan.basis],
             }
             if report.state == OK:
-                values |= {"cursor": plan.last, "resync": 0}
-                detail |= {"settings": self._settings(), "begun": False}
+                # One that is gone may come back: all is compared then.
+                values |= {"cursor": plan.last, "resync": int(self.retiring)}
+                detail |= {"settings": plan.basis, "begun": False}
         elif report.state == NEEDS or before.state == SHADOW == self._idle_state():
             report.state = self._idle_state()
             report.message = report.message or before.message

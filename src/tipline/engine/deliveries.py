@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ import structlog
 from tipline.engine.adopt import AdoptPlan, adopt
 from tipline.engine.core import Engine
 from tipline.engine.deliver import PENDING, CycleReport, Deliverer
+from tipline.engine.leaving import heir, last_graph, look, predecessors, released
 from tipline.engine.reconcile import ReconcileReport, reconcile
 from tipline.engine.slots import slots
 from tipline.errors import FarSideError, TiplineError
@@ -55,21 +56,43 @@ class Deliveries:
 
     def refresh(self) -> None:
         """Follow the engine's configuration: whose settings stay the same goes on; the others end at a safe point."""
+        with self._refreshing:
+            before = self._deliverers
+            found: dict[str, Deliverer] = {}
+            for new in self._wanted():
+                found[new.name] = before[new.name] if new.name in before and new.does_what(before[new.name]) else new
+            for new in self._retiring(found):
+                found[new.name] = before[new.name] if new.name in before and new.does_what(before[new.name]) else new
+            self._end([name for name, old in before.items() if found.get(name) is not old])
+            self._deliverers = found
+            for name in [name for name in found if name not in self._threads] if self._running else ():
+                self._launch(name)
+
+    def _wanted(self) -> Iterator[Deliverer]:
+        """A deliverer for each output of the configuration that has a far side."""
         graph, control = self.engine.graph, self.engine.control
         lists = graph.configuration.allow_lists
         pinned = [name for name, kind in graph.sources.items() if isinstance(kind, Local) and name not in lists]
-        with self._refreshing:
-            made = {
-                name: Deliverer(self.engine.lake, control, graph, name, clock=self.engine.clock, pinned=pinned)
-                for name, kind in graph.outputs.items()
-                if isinstance(kind, Delivered)
-            }
-            before = self._deliverers
-            same = {name for name, new in made.items() if name in before and new.does_what(before[name])}
-            self._end([name for name in before if name not in same])
-            self._deliverers = {name: before[name] if name in same else new for name, new in made.items()}
-            for name in made.keys() - same if self._running else ():
-                self._launch(name)
+        earlier = predecessors(self.engine)
+        for name, kind in graph.outputs.items():
+            if isinstance(kind, Delivered):
+                yield Deliverer(
+                    self.engine.lake, control, graph, name, clock=self.engine.clock, pinned=pinned,
+                    predecessors=earlier.get(name, ()),
+                )  # fmt: skip
+
+    def _retiring(self, there: Mapping[str, Deliverer]) -> Iterator[Deliverer]:
+        """A deliverer for each output that is gone and whose copies somebody lets be withdrawn."""
+        found = look(self.engine)
+        let_go = released(self.engine.control)
+        for gone in found:
+            if gone.kind is None or gone.output not in let_go:
+                continue
+            new = heir(gone.kind, [each.kind for each in there.values()])
+            yield Deliverer(
+                self.engine.lake, self.engine.control, last_graph(self.engine, gone), gone.output,
+                clock=self.engine.clock, retiring=True, lock=there[new.name].lock if new else None,
+            )  # fmt: skip
 
     def _launch(self, name: str) -> None:
         self._wakes[name] = threading.Event()
@@ -138,6 +161,8 @@ class Deliveries:
             total.waiting = report.waiting
             if report.state != PENDING:
                 break
+        if deliverer.retiring:
+            look(self.engine)
         return total.as_dict()
 
     def _run(self, name: str) -> None:
@@ -145,8 +170,11 @@ class Deliveries:
         while not deliverer.stop.is_set():
             wait = _IDLE
             try:
-                self._reconcile_daily(deliverer)
+                if not deliverer.retiring:
+                    self._reconcile_daily(deliverer)
                 report = deliverer.cycle()
+                if deliverer.retiring and deliverer.name not in {each.output for each in look(self.engine)}:
+                    return  # nothing of it is there any more
                 if report.state == PENDING:
                     wait = 0.0
                 elif report.state == "failing":

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from tipline.durations import Duration
 from tipline.engine import defender_items, journeys
 from tipline.engine.defender_items import ItemFilter
-from tipline.engine.operation import Base, operation
+from tipline.engine.delivering import Delivering
+from tipline.engine.operation import operation
 from tipline.engine.people import RequestError
 from tipline.engine.reconcile import CLEAN, DRIFT, SKIPPED
-from tipline.outputs.delivery import Delivered
+from tipline.engine.trends import delivery_trend
 from tipline.store import receipt_search
 from tipline.store.receipt_search import Wanted
 from tipline.store.schema import published_table
 
 _MOST = 1000
+_DAY, _LONGEST = timedelta(days=1), timedelta(days=366)
 Confidence = Annotated[int, Field(ge=0, le=100)]
 _SOURCES = 50
 
 
-class DeliveryOperations(Base):
+class DeliveryOperations(Delivering):
     """What people ask of deliveries."""
 
     @operation
     def deliveries(self) -> dict[str, Any]:
-        """How far every delivery has come."""
-        names = self._owned(self.engine.graph.outputs)
-        return {"deliveries": [each for each in journeys.deliveries(self.engine) if each["output"] in names]}
+        """How far every delivery has come.
+
+        Returns:
+            deliveries, and leaving: outputs that are in the configuration no more, while far sides hold copies.
+        """
+        names, gone = self._owned(self.engine.graph.outputs), self._leaving()
+        return {
+            "deliveries": [each for each in journeys.deliveries(self.engine) if each["output"] in names],
+            "leaving": [each for each in journeys.departures(self.engine) if each["output"] in gone],
+        }
 
     @operation
     def receipts(
@@ -62,6 +74,15 @@ class DeliveryOperations(Base):
         found = receipt_search.receipts_of(self.engine.control, output, limit + 1, after=after or "", wanted=wanted)
         following = found[limit - 1]["key"] if len(found) > limit else None
         return {"receipts": found[:limit], "next": following}
+
+    @operation
+    def delivery_history(self, output: str | None = None, span: Duration = _DAY) -> dict[str, Any]:
+        """What deliveries did over time, in equal parts of a span that ends now; of one output, or of all together.
+
+        Returns:
+            at: when each part begins, in seconds since 1970 (UTC); sent, accepted, errors and deleted: indicators.
+        """
+        return asdict(delivery_trend(self.engine, self._delivered(output), min(span, _LONGEST)))
 
     @operation
     def retry(self, output: str, reason: str | None = None, user: str = "") -> dict[str, Any]:
@@ -133,8 +154,8 @@ class DeliveryOperations(Base):
         """A Defender tenant's indicators: ours as accepted, others' as last read.
 
         Returns:
-            items, next, total, and counts: groups (the portal's tabs), facets (whose, action, severity, by), soon
-            (expire within a day); and read: when the tenant was last read.
+            items, next, total, and counts: groups (the portal's tabs), facets (whose, action, severity, by), edited (by
+            people), soon (expire within a day); and read: when the tenant was last read.
         """
         self._delivered(output)
         if self.engine.graph.outputs[output].kind != "microsoft-defender":
@@ -175,25 +196,6 @@ class DeliveryOperations(Base):
         """The requests that a delivery would make for the first published indicators; none is made."""
         (name,) = self._delivered(output)
         return self.scheduler.deliveries.preview(name, limit)
-
-    def _delivered(self, output: str | None) -> list[str]:
-        """A delivered output of the asker's, or all of them.
-
-        Raises:
-            RequestError: it is none.
-        """
-        outputs = self.engine.graph.outputs
-        known = self._owned(name for name, kind in outputs.items() if isinstance(kind, Delivered))
-        if output is not None:
-            self._known(output, known, "delivered output")
-        return known if output is None else [output]
-
-    def _deliver(self, outputs: list[str]) -> None:
-        """Get deliveries going: by the server's own threads, or here and now."""
-        if self.scheduler.alive:
-            self.scheduler.deliveries.wake(outputs)
-        else:
-            self.scheduler.deliveries.drain()
 
 
 def _is_key(text: str) -> bool:

@@ -17,6 +17,7 @@ import polars as pl
 from tipline.engine.times import literal
 from tipline.outputs.delivery import Delivered, Ranking, Row
 from tipline.store.control import Control
+from tipline.store.overrides import Override
 from tipline.store.receipts import plan_columns
 from tipline.store.schema import REMOVED, digest_sql, log_table, published_table
 
@@ -25,8 +26,11 @@ SEND, REPLACE, WITHDRAW, FORGET = "send", "replace", "withdraw", "forget"
 _SCAN_FROM = 20_000
 _ROW = (
     "type", "value", "sources", "confidence", "tlp", "direction", "threat_types", "tags", "description",
-    "refs", "first_seen", "valid_until",
+    "refs", "first_seen", "valid_until", "override",
 )  # fmt: skip
+_OVERRIDDEN: dict[str, Any] = {
+    "key": pl.String, "identity": pl.String, "mark": pl.String, "ends": pl.Datetime("us"), "override": pl.String,
+}  # fmt: skip
 _HAD: dict[str, Any] = {
     "key": pl.String, "state": pl.String, "holds": pl.String, "identity": pl.String, "sent": pl.String,
     "expires": pl.Datetime("us"), "due": pl.Datetime("us"),
@@ -51,6 +55,7 @@ class Plan:
         counts: number of indicators by what is to be done with them.
         waiting: number of published indicators that are not sent now, by reason.
         handled: number of planned sends that were dealt with.
+        basis: what everything is compared in full for when it changes (settings, overrides).
     """
 
     con: duckdb.DuckDBPyConnection
@@ -59,6 +64,7 @@ class Plan:
     counts: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
     handled: int = 0
+    basis: str = ""
 
     @property
     def sends(self) -> int:
@@ -128,6 +134,7 @@ def make_plan(
         full = ask.full or kind.ranked
         touched = None if full else _touched(con, output, ask)
         _load_receipts(con, control, kind.name, touched)
+        _load_overrides(con, kind, ask)
         con.execute(_published_sql(kind, published, ask, touched is not None))
         ranking = Ranking("shown_rows", "had", literal(ask.now), ask.slots_taken, ask.pinned)
         con.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS {kind.select(ranking)}")
@@ -156,6 +163,8 @@ class Ask:
         restless: keys to look at whatever the log says.
         slots_taken: how much of the far side's room others take.
         pinned: sources whose indicators come first.
+        retiring: nothing is wanted any more.
+        overrides: how people want single indicators to be; with others than in the last plan, `full` is needed.
     """
 
     now: datetime
@@ -165,6 +174,8 @@ class Ask:
     restless: tuple[str, ...] = ()
     slots_taken: int = 0
     pinned: tuple[str, ...] = ()
+    retiring: bool = False
+    overrides: tuple[Override, ...] = ()
 
 
 def waiting_for(con: duckdb.DuckDBPyConnection, key: str) -> str | None:
@@ -186,6 +197,20 @@ def rows_of(con: duckdb.DuckDBPyConnection, keys: list[str]) -> dict[str, Row]:
     finally:
         con.unregister("asked_keys")
     return {row[0]: _row(row) for row in rows}
+
+
+def published_among(con: duckdb.DuckDBPyConnection, output: int, keys: list[str]) -> list[str]:
+    """Those of some keys (32 hex digits) that an output publishes."""
+    if not keys:
+        return []
+    con.register("asked_keys", pl.DataFrame({"key": keys}).to_arrow())
+    try:
+        rows = con.execute(
+            f"SELECT {_hex('key')} FROM {published_table(output)} WHERE key IN (SELECT key::UUID FROM asked_keys)"
+        ).fetchall()
+    finally:
+        con.unregister("asked_keys")
+    return [key for (key,) in rows]
 
 
 def first_rows(con: duckdb.DuckDBPyConnection, limit: int) -> tuple[list[Row], int]:
@@ -225,25 +250,39 @@ def _load_receipts(con: duckdb.DuckDBPyConnection, control: Control, name: str, 
         con.unregister("had_rows")
 
 
+def _load_overrides(con: duckdb.DuckDBPyConnection, kind: Delivered, ask: Ask) -> None:
+    """How single indicators are to be otherwise, with the identity that each then has."""
+    rows = [
+        (each.key, kind.identity_with(each, ask.instance), each.mark, each.expires, each.as_json())
+        for each in ask.overrides
+    ]
+    con.register("override_rows", pl.DataFrame(rows, schema=_OVERRIDDEN, orient="row").to_arrow())
+    con.execute("CREATE OR REPLACE TEMP TABLE overridden AS SELECT * REPLACE (key::UUID AS key) FROM override_rows")
+    con.unregister("override_rows")
+
+
 def _published_sql(kind: Delivered, published: str, ask: Ask, cut: bool) -> str:
     """The published rows with the digest and the identity they would be sent with now."""
+    columns = [f"o.{name}" if name == "override" else f"p.{name}" for name in _ROW if name != "valid_until"]
     types = sorted(kind.types or ())
     cases = " ".join(f"WHEN '{type_}' THEN {_text(kind.identity(type_, ask.instance))}" for type_ in types)
     other = _text(kind.identity("", ask.instance))
-    identity = f"CASE type {cases} ELSE {other} END" if cases else other
-    semi = " SEMI JOIN touched USING (key)" if cut else ""
+    identity = f"CASE p.type {cases} ELSE {other} END" if cases else other
+    semi = " SEMI JOIN touched USING (key)" if cut else " WHERE false" if ask.retiring else ""
     settings = kind.settings_digest(ask.instance)
     return (
-        f"CREATE OR REPLACE TEMP TABLE shown_rows AS SELECT key, rhost, {', '.join(_ROW)},"
-        f" printf('%016x', {_digest(kind)}) || ':{settings}' AS current, {identity} AS identity"
-        f" FROM {published}{semi}"
+        f"CREATE OR REPLACE TEMP TABLE shown_rows AS SELECT key, p.rhost, {', '.join(columns)},"
+        " coalesce(o.ends, p.valid_until) AS valid_until,"
+        f" printf('%016x', {_digest(kind)}) || ':{settings}' || coalesce(':' || o.mark, '') AS current,"
+        f" coalesce(o.identity, {identity}) AS identity"
+        f" FROM {published} p LEFT JOIN overridden o USING (key){semi}"
     )
 
 
 def _digest(kind: Delivered) -> str:
     """SQL: the digest of what the far side is given of a row; the stored one where it is the same."""
     columns = kind.sent_columns()
-    return "shown" if columns is None else digest_sql(columns)
+    return "p.shown" if columns is None else digest_sql(columns, "p.")
 
 
 def _todo_sql(output: int, now: str) -> str:
@@ -274,6 +313,7 @@ def _row(values: tuple[Any, ...]) -> Row:
     content = dict(zip(_ROW, values[2:], strict=True))
     for name in ("sources", "threat_types", "tags", "refs"):
         content[name] = content[name] or ()
+    content["override"] = Override.of_json(content["override"]) if content["override"] else None
     return Row(key=values[0], **content)
 
 

@@ -16,8 +16,8 @@ from tipline.outputs.delivery import FarItem
 _FOLDER = "far-sides"
 # `content`: the item's own fields as JSON.
 COLUMNS = {
-    "far_id": pl.String, "type": pl.String, "value": pl.String, "key": pl.String, "bears": pl.String, "by": pl.String,
-    "allowed": pl.Boolean, "ended": pl.Boolean, "content": pl.String,
+    "far_id": pl.String, "type": pl.String, "value": pl.String, "key": pl.String, "bears": pl.String,
+    "identity": pl.String, "by": pl.String, "allowed": pl.Boolean, "ended": pl.Boolean, "content": pl.String,
 }  # fmt: skip
 
 
@@ -55,13 +55,25 @@ class FarListing:
         self.con.execute("DROP TABLE far_listing")
 
 
+def forget(deliverer: Deliverer, far_ids: set[str]) -> None:
+    """Take what was deleted out of the last listing, so that nobody is shown it until the next one."""
+    lake = deliverer.lake.path
+    path = lake.parent / _FOLDER / f"{deliverer.number}.parquet" if lake else None
+    if path is None or not path.exists() or not far_ids:
+        return
+    new = path.with_suffix(".new")
+    pl.read_parquet(path).filter(~pl.col("far_id").is_in(list(far_ids))).write_parquet(new)
+    new.replace(path)
+
+
 def last_listing(engine: Engine, output: str) -> pl.DataFrame:
-    """What the far side of an output showed when it was last read; empty if it never was."""
+    """What the far side of an output showed when it was last read; empty if it never was (by this version)."""
     lake = engine.lake.path
     path: Path | None = lake.parent / _FOLDER / f"{engine.graph.ids[output]}.parquet" if lake else None
     if path is None or not path.exists():
         return pl.DataFrame(schema=COLUMNS)
-    return pl.read_parquet(path)
+    found = pl.read_parquet(path)
+    return found if found.columns == list(COLUMNS) else pl.DataFrame(schema=COLUMNS)
 
 
 def _json(item: FarItem) -> str:

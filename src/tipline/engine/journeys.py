@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tipline.engine.core import Engine
+from tipline.engine.leaving import leaving, released
 from tipline.engine.paths import dicts
 from tipline.engine.times import iso
 from tipline.outputs.delivery import Delivered
 from tipline.store.control import DELIVERIES, RECEIPTS
-from tipline.store.receipts import reasons, tally
+from tipline.store.receipts import delivery, reasons, tally
 from tipline.store.records import rows
 from tipline.store.schema import ADDED, REMOVED, log_table
 
@@ -44,6 +45,27 @@ def deliveries(engine: Engine) -> list[dict[str, Any]]:
                 "reasons": reasons(engine.control, name),
                 **{key: iso(row[key]) if row else None for key in ("last_cycle", "last_success", "last_reconcile")},
                 "detail": {k: v for k, v in row["detail"].items() if k not in _INTERNAL} if row else {},
+            }
+        )
+    return found
+
+
+def departures(engine: Engine) -> list[dict[str, Any]]:
+    """Outputs that are in no configuration any more, with what their far sides may hold, and what becomes of it."""
+    let_go = released(engine.control)
+    found = []
+    for each in leaving(engine):
+        row = delivery(engine.control, each.output)
+        found.append(
+            {
+                "output": each.output,
+                "kind": each.kind.kind if each.kind else None,
+                "team": each.team,
+                "copies": each.copies,
+                "state": row.state if each.output in let_go else "held",
+                "message": row.message if each.output in let_go else each.held(),
+                "deleted": row.deleted,
+                "reasons": reasons(engine.control, each.output),
             }
         )
     return found

@@ -7,16 +7,15 @@ import re
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tipline.config.guess import guess
 from tipline.config.library import Entry, Status, entry, search, source_of
-from tipline.engine.draft_operations import DraftOperations
+from tipline.engine.feed_operations import FeedOperations
 from tipline.engine.operation import operation
 from tipline.engine.people import RequestError
 from tipline.errors import FetchError
 from tipline.formats.decode import Limits
-from tipline.kinds import TEAM
 from tipline.sources.base import Source
 from tipline.sources.fetch_settings import FetchSettings
 
@@ -45,7 +44,7 @@ class UnreachableError(RequestError):
     """The address that was given cannot be fetched."""
 
 
-class LibraryOperations(DraftOperations):
+class LibraryOperations(FeedOperations):
     """Search, show, add; and try."""
 
     @operation
@@ -75,8 +74,8 @@ class LibraryOperations(DraftOperations):
         *,
         node: str | None = None,
         settings: dict[str, Any] | None = None,
+        into: list[str] | None = None,
         message: str = "",
-        approve: bool = False,
         user: str = "",
     ) -> dict[str, Any]:
         """Put an entry's source into the configuration, and that to work.
@@ -86,18 +85,12 @@ class LibraryOperations(DraftOperations):
             base: the version it is put into; the one that runs, if not given.
             node: name of the source; the entry's if not given.
             settings: laid over the entry's; the source is the asker's team's unless they say otherwise.
+            into: processors and outputs that shall read it.
             message: why; kept with the version.
-            approve: let the first evaluation pass the guards.
             user: who asks.
         """
-        section: Literal["sources"] = "sources"
-        mine = {} if self.asker.everywhere or self.asker.team == TEAM else {"team": self.asker.team}
-        body, node = source_of(name, {**mine, **(settings or {})}), node or name
-        if node in self.engine.configuration.nodes():
-            raise RequestError(f"there is a node {node} already", fix="choose another name")
-        base = self._configuring.current()["version"] if base is None else base
-        message = message or f"{name} added from the library"
-        return self.put_node(section, node, base, settings=body, message=message, approve=approve, user=user)
+        body, message = source_of(name, settings or {}), message or f"{name} added from the library"
+        return self.feed_add(node or name, base, settings=body, into=into, message=message, user=user)
 
     @operation
     def try_(

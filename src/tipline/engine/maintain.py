@@ -12,9 +12,10 @@ from tipline.engine.objects import paged_outputs
 from tipline.engine.times import literal
 from tipline.sources.ageing import expiries
 from tipline.sources.base import Source
+from tipline.store import delivery_counts, overrides
 from tipline.store.control import DELIVERIES, Control
 from tipline.store.lake import Lake
-from tipline.store.receipts import forget_output
+from tipline.store.receipts import copies, forget_output
 from tipline.store.receipts import prune as prune_receipts
 from tipline.store.records import prune, rows
 from tipline.store.schema import PUBLISHED, claims_table, log_table, objects_table, published_table
@@ -69,15 +70,20 @@ def prune_history(lake: Lake, control: Control, graph: Graph, at: datetime, rete
             con.execute(f"DELETE FROM {log_table(graph.ids[name])} WHERE stamp < ?{limit}", [before])
         for number in paged_outputs(graph):
             con.execute(f"DELETE FROM {objects_table(number)} WHERE removed AND stamp < ?", [before])
-        retired = con.execute("SELECT sort, id, name FROM nodes WHERE retired < ?", [before]).fetchall()
+        found = con.execute("SELECT sort, id, name FROM nodes WHERE retired < ?", [before]).fetchall()
+        # What far sides still hold is not forgotten: a person decides what becomes of it.
+        retired = [row for row in found if row[0] != "output" or not copies(control, row[2], at)]
         for sort, node, _ in retired:
             lake.forget_node(con, sort, node)
     with control.transaction() as writing:
         for sort, _, name in retired:
             if sort == "output":
                 forget_output(writing, name)
+                overrides.forget_output(writing, name)
+                delivery_counts.forget_output(writing, name)
     prune(control, before)
     prune_receipts(control, before)
+    delivery_counts.prune(control, before)
 
 
 def sort_published(lake: Lake, graph: Graph, name: str) -> bool:

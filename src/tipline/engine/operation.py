@@ -16,6 +16,7 @@ from pydantic import ValidationError, validate_call
 from tipline.durations import format_duration
 from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.core import Engine
+from tipline.engine.leaving import leaving
 from tipline.engine.people import People, RequestError
 from tipline.engine.schedule import Scheduler
 from tipline.engine.times import iso
@@ -128,6 +129,11 @@ class Base:
     def _seen(self, among: Iterable[str] | None = None) -> list[str]:
         """The nodes (among some) that the asker sees."""
         return _among(seen(self.engine.graph, self.asker), among)
+
+    def _leaving(self) -> list[str]:
+        """The outputs that are gone, with copies at their far sides, and were the asker's."""
+        asker = self.asker
+        return [each.output for each in leaving(self.engine) if asker.everywhere or each.team == asker.team]
 
     def _known(self, name: str, known: list[str], what: str) -> None:
         if name not in known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,20 +15,22 @@ from tipline.engine.delivery_operations import DeliveryOperations
 from tipline.engine.doctor import diagnose
 from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.evaluate import Evaluated
-from tipline.engine.library_operations import LibraryOperations
+from tipline.engine.feedlist_operations import FeedListOperations
+from tipline.engine.leaving import RETIREMENT
 from tipline.engine.listfiles import write_files
 from tipline.engine.lookup import lookup
 from tipline.engine.operation import NAMES, Base, operation, plain
+from tipline.engine.override_operations import OverrideOperations
 from tipline.engine.paths import listing, why
 from tipline.engine.people import Entry
 from tipline.engine.search_operations import SearchOperations
-from tipline.engine.secret_operations import SecretOperations
 from tipline.engine.status import status
 from tipline.engine.upkeep_operations import UpkeepOperations
 from tipline.engine.verify import verify
 from tipline.engine.visible import NotYoursError
 from tipline.model.keys import key
 from tipline.model.tlp import RED, level
+from tipline.store import overrides
 from tipline.store.receipts import NO, PARKED, WITHDRAWN
 from tipline.store.records import runs_of
 
@@ -42,7 +44,9 @@ class NewEntry(BaseModel):
 
     value: str = Field(description="The indicator, in any spelling.")
     type: str | None = Field(default=None, description="Its type; detected if not given.")
-    ttl: Duration | None = Field(default=None, description="How long it stays, such as 30d; for good if not given.")
+    ttl: Duration | Literal["never"] | None = Field(
+        default=None, description="How long it stays, such as 30d, or never; as its source says if not given."
+    )
     comment: str | None = Field(default=None, description="Why it was added.")
     tlp: str | None = Field(default=None, description="clear, green, amber, amber+strict or red.")
     tags: list[str] = Field(default_factory=list, description="Tags.")
@@ -50,16 +54,18 @@ class NewEntry(BaseModel):
 
     def entry(self) -> Entry:
         """For the engine."""
-        return Entry(self.value, self.type, self.ttl, self.comment, self.tlp, tuple(self.tags), self.confidence)
+        ttl = None if self.ttl == "never" else self.ttl
+        never, tags = self.ttl == "never", tuple(self.tags)
+        return Entry(self.value, self.type, ttl, never, self.comment, self.tlp, tags, self.confidence)
 
 
 class Operations(
     AccountOperations,
     SearchOperations,
-    SecretOperations,
-    LibraryOperations,
+    FeedListOperations,
     DraftOperations,
     DeliveryOperations,
+    OverrideOperations,
     UpkeepOperations,
     Base,
 ):
@@ -176,9 +182,12 @@ class Operations(
             (receipt["output"], receipt["value"]) for receipt in found["receipts"] if receipt["state"] == "accepted"
         }
         for held in (entry for entry in found["outputs"] if entry["output"] in self._owned()):
+            identifier = key(held["type"], held["value"])
             if (held["output"], held["value"]) not in there:
-                identifier = key(held["type"], held["value"])
                 held["waiting"] = self.scheduler.deliveries.why_waiting(held["output"], identifier)
+            by_hand = overrides.one(self.engine.control, held["output"], identifier.hex)
+            if by_hand is not None:
+                held["override"] = self._overrides_shown(held["output"], [by_hand])[0]
         return found
 
     @operation
@@ -204,10 +213,25 @@ class Operations(
         """Release what a guard keeps back on a node."""
         team, user = self._acting(None, user)
         if not self.asker.everywhere:
-            self._known(node, self._owned(), "node")
+            self._known(node, [*self._owned(), *self._leaving()], "node")
         result = self.people.approve(node, team=team, user=user)
+        if result["what"] == RETIREMENT:
+            self.scheduler.deliveries.refresh()
+            if not self.scheduler.alive:
+                self.scheduler.deliveries.drain()
+            return result
         outputs = [node] if node in self.engine.graph.outputs else self.engine.graph.downstream(node)
         self._publish(outputs)
+        return result
+
+    @operation
+    def keep(self, node: str, user: str = "") -> dict[str, Any]:
+        """Leave at its far side what an output put there that is in the configuration no more, and forget it."""
+        team, user = self._acting(None, user)
+        if not self.asker.everywhere:
+            self._known(node, self._leaving(), "node")
+        result = self.people.keep(node, team=team, user=user)
+        self.scheduler.deliveries.refresh()
         return result
 
     @operation
@@ -265,8 +289,7 @@ class Operations(
         return [_evaluated(result) for result in results if result.output in theirs]
 
     def _holds(self) -> list[dict[str, Any]]:
-        theirs = self._owned()
-        # The hold of a node that is in no configuration any more is for those who see all.
+        theirs = [*self._owned(), *self._leaving()]
         return [hold for hold in self.people.holds() if self.asker.everywhere or hold["node"] in theirs]
 
     def _alerts(self) -> list[dict[str, Any]]:

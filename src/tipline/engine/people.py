@@ -12,13 +12,15 @@ import polars as pl
 from tipline.engine.claims import compare, withdraw, write_changes
 from tipline.engine.core import Engine
 from tipline.engine.guard import WITHDRAWALS
+from tipline.engine.leaving import RETIREMENT
 from tipline.engine.stage import stage
 from tipline.errors import TiplineError
 from tipline.model.keys import key
 from tipline.model.normalise import normalise_one
 from tipline.sources.base import Source
 from tipline.sources.local import Local
-from tipline.store.records import approve_hold, audit, open_holds
+from tipline.store.receipts import forget_output
+from tipline.store.records import approve_hold, audit, end_hold, open_holds
 from tipline.store.schema import claims_table
 
 
@@ -30,11 +32,17 @@ class RequestError(TiplineError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One indicator to add by hand."""
+    """One indicator to add by hand.
+
+    Attributes:
+        ttl: how long it stays; None: as long as the source says.
+        never: it stays for good, whatever the source says.
+    """
 
     value: str
     type: str | None = None
     ttl: timedelta | None = None
+    never: bool = False
     comment: str | None = None
     tlp: str | None = None
     tags: tuple[str, ...] = ()
@@ -113,6 +121,8 @@ class People:
         now = engine.clock()
         approve_hold(engine.control, hold["id"], user, now)
         self._audit("approve", node, team, user, {"what": hold["what"], "count": hold["count"]})
+        if hold["what"] == RETIREMENT:
+            return {"node": node, "what": hold["what"], "removed": hold["count"], "added": 0}
         if hold["sort"] == "output":
             results = engine.evaluate([node], approved=True)
             return {"node": node, "what": hold["what"], "removed": results[0].removed, "added": results[0].added}
@@ -124,6 +134,24 @@ class People:
         result = engine.poll(node)
         engine.evaluate(engine.graph.downstream(node), approved=True)
         return {"node": node, "what": hold["what"], "removed": result.removed, "added": result.added}
+
+    def keep(self, node: str, *, team: str = "default", user: str) -> dict[str, Any]:
+        """Leave the copies of an output that is gone at its far side, and forget them.
+
+        Raises:
+            RequestError: nothing of it is held there, or it is being withdrawn already.
+        """
+        hold = next((each for each in self.holds() if each["node"] == node and each["what"] == RETIREMENT), None)
+        if hold is None:
+            raise RequestError(f"no copies of {node} are held", fix="see `tipline holds`")
+        if hold["approved_at"] is not None:
+            raise RequestError(f"the copies of {node} are being withdrawn", fix="see `tipline deliveries`")
+        control, now = self.engine.control, self.engine.clock()
+        with control.transaction() as con:
+            forget_output(con, node)
+        end_hold(control, node, now, f"left at the far side by {user}")
+        self._audit("keep", node, team, user, {"count": hold["count"]})
+        return {"node": node, "kept": hold["count"]}
 
     def _local(self, source: str | None, team: str) -> str:
         graph = self.engine.graph
@@ -151,6 +179,8 @@ class People:
         now = engine.clock()
         source: Source = engine.graph.sources[name]
         number = engine.graph.ids[name]
+        usual = getattr(source.settings, "ttl", None)
+        stays = [entry.ttl or (None if entry.never else usual) for entry in entries]
         frame = pl.DataFrame(
             {
                 "value": [entry.value for entry in entries],
@@ -160,7 +190,7 @@ class People:
                 "tlp": [entry.tlp for entry in entries],
                 "tags": [list(entry.tags) for entry in entries],
                 "description": [entry.comment for entry in entries],
-                "valid_until": [(now + entry.ttl).isoformat() if entry.ttl else None for entry in entries],
+                "valid_until": [(now + stay).isoformat() if stay else None for stay in stays],
                 "extra": [json.dumps({"team": team, "user": user}) for _ in entries],
             },
             schema_overrides={

@@ -11,6 +11,7 @@ from tipline.config.schema import Configuration
 from tipline.engine.core import Engine
 from tipline.engine.evaluate import current_positions, output_state
 from tipline.engine.graph import Graph
+from tipline.engine.leaving import Leaving, heir, leaving, marks
 from tipline.engine.publish import compare
 from tipline.engine.views import Views
 from tipline.model.types import TYPES
@@ -24,11 +25,21 @@ _SAMPLES = 10
 
 @dataclass
 class OutputPlan:
-    """What would happen to one output."""
+    """What would happen to one output.
+
+    Attributes:
+        state: same, changed, new or gone.
+        published: how many it publishes now.
+        copies: of one that goes: how many its far side may hold.
+        added, changed, removed: of what it publishes.
+        samples: some of these.
+        notes: what else there is to know.
+    """
 
     output: str
-    state: str  # same, changed, new, gone
+    state: str
     published: int = 0
+    copies: int = 0
     added: int = 0
     changed: int = 0
     removed: int = 0
@@ -67,8 +78,9 @@ def plan(engine: Engine, candidate: Configuration) -> Plan:
             for name in graph.outputs
         ]
         gone = [name for _, name in before if name not in candidate.nodes()]
+        going = {each.output: each for each in leaving(engine, candidate)}
         outputs += [
-            _gone(con, name, known.number)
+            _gone(con, graph, name, known.number, going.get(name))
             for (sort, name), known in before.items()
             if sort == "output" and name in gone
         ]
@@ -81,7 +93,7 @@ def approve(engine: Engine, candidate: Configuration, actor: str) -> None:
     with engine.lake.reading() as con:
         ids = {name: known.number for (_, name), known in engine.lake.nodes(con).items()}
     graph = Graph(candidate, ids)
-    fingerprints = {name: graph.fingerprint(name) for name in graph.outputs}
+    fingerprints = {name: graph.fingerprint(name) for name in graph.outputs} | marks(engine, candidate)
     record_config(engine.control, engine.clock(), actor, "", fingerprints)
 
 
@@ -127,10 +139,23 @@ def _notes(engine: Engine, graph: Graph, name: str) -> list[str]:
     return [f"{copies:,} indicators would get new copies at the far side, and the old ones be taken back"]
 
 
-def _gone(con: duckdb.DuckDBPyConnection, name: str, number: int) -> OutputPlan:
+def _gone(con: duckdb.DuckDBPyConnection, graph: Graph, name: str, number: int, going: Leaving | None) -> OutputPlan:
     held = _count(con, published_table(number))
-    note = "what it delivered stays at its far side until it expires there: empty it first (where: 'false') to withdraw"
-    return OutputPlan(name, "gone", published=held, removed=held, notes=[note] if held else [])
+    if going is None:
+        return OutputPlan(name, "gone", published=held, removed=held)
+    there = [each for each in graph.outputs.values() if isinstance(each, Delivered)]
+    new = heir(going.kind, there) if going.kind is not None else None
+    notes = []
+    if new is not None:
+        notes.append(f"{new.name} writes to the same place: it takes over the copies of all that it publishes")
+    rest = "the others" if new is not None else f"the {going.copies:,} copies at its far side"
+    notes.append(
+        f"{rest} are withdrawn if this plan is approved; else they are held until"
+        f" `tipline holds approve {name}` withdraws them, or `tipline holds keep {name}` leaves them there"
+    )
+    if going.problem:
+        notes.append(f"they cannot be withdrawn as it is: {going.problem}")
+    return OutputPlan(name, "gone", published=held, copies=going.copies, removed=held, notes=notes)
 
 
 def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:

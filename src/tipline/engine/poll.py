@@ -313,7 +313,9 @@ def _settle(result: PollResult) -> None:
 
 def _reading(source: Source) -> str:
     """A digest of what decides how a feed is read: its settings, and this program's version."""
-    settings = source.settings.model_dump(mode="json", exclude={"note", "every", "enabled", "guard", "stale_after"})
+    settings = source.settings.model_dump(
+        mode="json", exclude={"note", "every", "enabled", "guard", "stale_after", "event"}
+    )
     return hashlib.sha256(json.dumps([__version__, settings], sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -13,11 +13,13 @@ import duckdb
 import structlog
 
 from tipline.config.schema import Configuration
+from tipline.engine import overriding
 from tipline.engine.alerts import Alerts
 from tipline.engine.conditions import conditions
 from tipline.engine.core import Engine
 from tipline.engine.deliveries import Deliveries
 from tipline.engine.evaluate import Evaluated
+from tipline.engine.leaving import look
 from tipline.engine.listfiles import write_files
 from tipline.engine.maintain import prune_history, sort_published
 from tipline.engine.poll import PollResult
@@ -176,6 +178,7 @@ class Scheduler:
             retention = self.engine.configuration.settings.store.retention
             prune_history(self.engine.lake, self.engine.control, self.engine.graph, now, retention)
             SignIn(self.engine.control, self.engine.clock).prune()
+            overriding.end(self.engine.control, self.engine.graph, now)
             for name in self.engine.graph.outputs:
                 sort_published(self.engine.lake, self.engine.graph, name)
 
@@ -244,6 +247,7 @@ class Scheduler:
         return results
 
     def _tell(self) -> None:
+        look(self.engine)
         self.alerts.update(conditions(self.engine), self.engine.clock())
 
 

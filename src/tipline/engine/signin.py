@@ -45,6 +45,7 @@ class Session:
     digest: str
     user: str
     csrf: str
+    issuer: str = ""
 
 
 def digest_of(text: str) -> str:
@@ -102,10 +103,19 @@ class SignIn:
         store.failed(self.control, subjects, now, now - _FORGET)
         return False
 
-    def begin(self, user: str, address: str, agent: str) -> str:
-        """Begin a session; returns its secret, which is kept nowhere."""
+    def begin(self, user: str, address: str, agent: str, *, issuer: str = "", sid: str = "") -> str:
+        """Begin a session; returns its secret, which is kept nowhere.
+
+        Args:
+            user: whose.
+            address: where they ask from.
+            agent: what their browser calls itself.
+            issuer: who vouched for them, by single sign-on.
+            sid: the issuer's word for its own session.
+        """
         token, now = secrets.token_urlsafe(32), self.clock()
         row = {"digest": digest_of(token), "user": user, "csrf": secrets.token_urlsafe(32), "created": now}
+        row |= {"issuer": issuer, "sid": sid}
         store.put(self.control, SESSIONS, {**row, "seen": now, "address": address, "agent": agent[:300]})
         store.seen(self.control, digest_of(token), user, now)
         return token
@@ -124,7 +134,7 @@ class SignIn:
             return None
         if now - row["seen"] > _NOTED:
             store.seen(self.control, row["digest"], row["user"], now)
-        return Session(row["digest"], row["user"], row["csrf"]), user
+        return Session(row["digest"], row["user"], row["csrf"], row["issuer"]), user
 
     def end(self, digest: str) -> None:
         """End one session."""
@@ -134,10 +144,26 @@ class SignIn:
         """End every session of a user; returns how many there were."""
         return store.drop(self.control, SESSIONS, SESSIONS.c.user == user)
 
+    def end_at(self, issuer: str, *, sid: str, user: str | None) -> int:
+        """End what an issuer says has ended: its session `sid`, or without one every session it vouched for.
+
+        Args:
+            issuer: the issuer's name.
+            sid: its session; empty: all of the user's.
+            user: whose; None: it names nobody, or nobody who was here.
+
+        Returns:
+            how many there were.
+        """
+        if not sid and user is None:
+            return 0
+        which = SESSIONS.c.sid == sid if sid else SESSIONS.c.user == user
+        return store.drop(self.control, SESSIONS, SESSIONS.c.issuer == issuer, which)
+
     def of(self, user: str) -> Sequence[store.Row]:
-        """The sessions of a user: id (a part of the digest), created, seen, address, agent."""
+        """The sessions of a user: id (a part of the digest), created, seen, address, agent, issuer."""
         rows = store.some(self.control, SESSIONS, SESSIONS.c.user == user)
-        keep = ("created", "seen", "address", "agent")
+        keep = ("created", "seen", "address", "agent", "issuer")
         return [{"id": row["digest"][:16], **{word: row[word] for word in keep}} for row in rows]
 
     def prune(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +11,7 @@ from sqlalchemy import Integer, cast, func, select
 from tipline.engine.asker import Asker
 from tipline.engine.core import Engine
 from tipline.engine.visible import owned
+from tipline.store import delivery_counts
 from tipline.store.control import RUNS
 
 _BUCKETS = 48
@@ -36,6 +37,31 @@ class Trend:
         for added, removed in zip(reversed(self.added[1:]), reversed(self.removed[1:]), strict=True):
             found.append(max(0, found[-1] - added + removed))
         return found[::-1]
+
+
+@dataclass
+class DeliveryTrend:
+    """Equal spans of time and what deliveries did in each; `at` as in `Trend`, the rest in indicators."""
+
+    at: list[int]
+    sent: list[int]
+    accepted: list[int]
+    errors: list[int]
+    deleted: list[int]
+
+
+def delivery_trend(engine: Engine, outputs: Sequence[str], span: timedelta) -> DeliveryTrend:
+    """What deliveries of some outputs did within a span of time that ends now, in some fifty parts."""
+    size = max(60 * delivery_counts.MINUTES, int(span.total_seconds()) // _BUCKETS)
+    last = int(engine.clock().replace(tzinfo=UTC).timestamp()) // size
+    first = last - max(1, int(span.total_seconds()) // size) + 1
+    sums = {bucket: [0] * len(delivery_counts.NUMBERS) for bucket in range(first, last + 1)}
+    since = datetime.fromtimestamp(first * size, UTC).replace(tzinfo=None)
+    for at, numbers in delivery_counts.since(engine.control, outputs, since):
+        part = sums.setdefault(min(int(at.replace(tzinfo=UTC).timestamp()) // size, last), [0] * len(numbers))
+        part[:] = [before + more for before, more in zip(part, numbers, strict=True)]
+    parts = [sums[bucket] for bucket in range(first, last + 1)]
+    return DeliveryTrend([bucket * size for bucket in range(first, last + 1)], *map(list, zip(*parts, strict=True)))
 
 
 def trend(engine: Engine, asker: Asker, nodes: Iterable[str], span: timedelta, step: timedelta | None = None) -> Trend:

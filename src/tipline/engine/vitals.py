@@ -19,7 +19,7 @@ from tipline.engine.core import Engine
 from tipline.engine.times import iso
 
 _STATUS = Path("/proc/self/status")
-_STARTED = datetime.now(UTC).replace(tzinfo=None)
+STARTED = datetime.now(UTC).replace(tzinfo=None)
 
 
 def vitals(engine: Engine) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def vitals(engine: Engine) -> dict[str, Any]:
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "program": sys.executable,
         },
-        "since": iso(_STARTED),
+        "since": iso(STARTED),
         "configuration": str(engine.configuration.path),
     }
 

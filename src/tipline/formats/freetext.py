@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -19,15 +20,15 @@ from tipline.formats.freetext_joins import joined
 from tipline.formats.freetext_media import PDF, html_text, media_type, pdf_text
 from tipline.formats.freetext_rules import Scope, judged
 from tipline.formats.freetext_rules import publishers as known_publishers
-from tipline.formats.freetext_words import registry_keys, tidied, words
+from tipline.formats.freetext_words import TARGET, registry_keys, tidied, words
 from tipline.model.normalise import conform
 from tipline.model.suffixes import registrable_domain
 
 __all__ = ["PDF", "FreetextSettings", "document_text", "extract", "found_in", "media_type", "read"]
 
 _CONTEXT = 200
-_DEFANGED = (b"[.]", b"hxxp", b"hXXp", b"HXXP", b"[:]", b"[dot]", b"(dot)", b"(.)", b"[at]")
-_LIVE = (b"http://", b"https://")
+_DEFANGED = r"\[\.\]|hxxp|hXXp|HXXP|\[:\]|\[dot\]|\(dot\)|\(\.\)|\[at\]"
+_LIVE = r"https?://"
 
 
 class FreetextSettings(BaseModel):
@@ -177,34 +178,44 @@ def _defangs(blocks: Iterable[bytes], settings: FreetextSettings) -> bool:
         return settings.links == "refuse"
     defanged = live = 0
     for block in blocks:
-        defanged += sum(map(block.count, _DEFANGED))
-        live += sum(map(block.count, _LIVE))
+        texts = _lines(block)
+        defanged += int(texts.str.count_matches(_DEFANGED).sum())
+        live += int(texts.str.count_matches(_LIVE).sum())
     return defanged > 0 and 2 * defanged >= live
+
+
+def _lines(block: bytes) -> pl.Series:
+    """The lines of a text; a form feed ends one, too."""
+    block = block.replace(b"\x0c", b"\n")
+    try:
+        return pl.read_lines(BytesIO(block), name="text")["text"]
+    except pl.exceptions.ComputeError:  # not UTF-8
+        return pl.read_lines(BytesIO(block.decode("utf-8", "replace").encode()), name="text")["text"]
 
 
 def _found(blocks: Iterable[bytes], scope: Scope) -> Iterator[pl.DataFrame]:
     """Findings of each block; a block's last line goes with the next, since a value may be broken there."""
-    kept, number = "", 1
+    kept, number = b"", 1
     for block in chain(blocks, [b""]):
-        texts = (kept + block.decode("utf-8", "replace")).replace("\x0c", "\n").split("\n")
-        if block and texts[-1] == "":
-            texts.pop()
-        whole = joined(pl.DataFrame({"line": range(number, number + len(texts)), "text": texts}))
-        kept = whole["text"][-1] + "\n" if block.endswith(b"\n") else whole["text"][-1] if block else ""
-        lines = whole[:-1] if block else whole
-        number += lines.height
-        if lines.height:
-            yield _in_lines(lines, scope)
+        texts = joined(_lines(kept + block))
+        if block:
+            kept = texts[-1].encode() + (b"\n" if block.endswith(b"\n") else b"")
+            texts = texts[:-1]
+        if len(texts):
+            yield _in_lines(texts, number, scope)
+        number += len(texts)
 
 
-def _in_lines(lines: pl.DataFrame, scope: Scope) -> pl.DataFrame:
-    text = pl.col("text").str.strip_chars_end("\r")
-    tidy = tidied(lines.with_columns(text))
-    found = judged(words(tidy), scope).select("line", "text", "word", kind="kind", drop="drop")
-    keys = registry_keys(tidy).select("line", "text", "word", kind=pl.lit("registry-key"), drop=pl.lit(None, pl.String))
-    both = pl.concat([found, keys.cast(found.schema)]).sort("line", maintain_order=True)
-    context = pl.col("text").str.replace_all("\ue000", "").str.strip_chars()
-    return both.select("line", "word", "kind", "drop", context=context)
+def _in_lines(texts: pl.Series, number: int, scope: Scope) -> pl.DataFrame:
+    tidy = tidied(texts.str.strip_chars_end("\r"))
+    lines = pl.DataFrame({"line": pl.int_range(number, number + len(tidy), eager=True), "text": tidy})
+    found = judged(words(lines), scope).select("line", "text", "word", "kind", "drop")
+    keys = registry_keys(lines)
+    if keys.height:
+        keys = keys.select("line", "text", "word", kind=pl.lit("registry-key"), drop=pl.lit(None, pl.String))
+        found = pl.concat([found, keys]).sort("line", maintain_order=True)
+    context = pl.col("text").str.replace_all(TARGET, "", literal=True).str.strip_chars()
+    return found.select("line", "word", "kind", "drop", context=context)
 
 
 def _empty() -> pl.DataFrame:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 
+import numpy as np
 import polars as pl
 
 from tipline.model.suffixes import suffix_list
@@ -84,75 +85,83 @@ _WORDS_OF_CODE = (
 _ENDING = r"\.\]?([^.\]\[]+?)\]?(?:\[?:\]?[0-9]+)?\z"
 _SUBDOMAIN = r"(?i)\Awww\.|\.(?:com|co|net|org|gov|gob|edu|ac|gouv)\.[a-z]+\z"
 _BULLET = r"^[\s\-*•·–>#|+\d).]*"
+_PLACEHOLDER = r"\[[A-Za-z0-9'][A-Za-z0-9'_-]*\z"
+_LONGEST_NAME = 253
+_NAMES = ["domain", "email", "url"]
+# Position 0 is that of no reason.
+_REASONS = ("", "file-name", "version", "reference", "placeholder", "unsupported-type")
 _HOST_OF = r"\A(?:[A-Za-z][A-Za-z0-9+.-]*:/*)?(?:[^/?#\\]*@)?([^/?#:\\]+)"
 
 
 def judged(found: pl.DataFrame, scope: Scope) -> pl.DataFrame:
-    """Words with `type` and `drop`; those that are plainly no indicators are left out.
+    """Words with `kind` (a type word) and `drop`; those that are plainly no indicators are left out.
 
     Args:
         found: of `freetext_words.words`.
         scope: of the text.
     """
-    rows = _typed(found).with_columns(
-        host=pl.col("word").str.extract(_HOST_OF).str.to_lowercase().str.strip_chars("."),
-        live=~pl.col("defanged"),
-    )
-    rows = _plausible(rows)
-    name = pl.col("kind").is_in(["domain", "email", "url"])
-    reason = (
-        pl.when((pl.col("kind") == "url") & pl.col("word").str.contains(r"\[[A-Za-z0-9'][A-Za-z0-9'_-]*\z"))
-        .then(pl.lit("placeholder"))
-        .when(pl.col("defanged"))
-        .then(pl.lit(None, dtype=pl.String))
-        .when(name & (pl.col("target") | _under(scope.publishers)))
-        .then(pl.lit("reference"))
-        .when((pl.col("kind") == "url") & pl.lit(value=scope.defangs) & pl.col("word").str.contains("//", literal=True))
-        .then(pl.lit("reference"))
-        .when((pl.col("kind") == "ip") & _is_number())
-        .then(pl.lit("version"))
-        .when((pl.col("kind") == "domain") & _is_file(rows))
-        .then(pl.lit("file-name"))
-    )
-    other = (pl.col("kind") == "hash") & pl.col("before").str.contains(_OTHER_DIGEST)
-    return rows.with_columns(drop=pl.when(other).then(pl.lit("unsupported-type")).otherwise(reason))
+    rows = _plausible(_typed(found)).with_row_index("row")
+    word, kind = pl.col("word"), pl.col("kind")
+    live = rows.filter(~pl.col("defanged"))
+    names = live.filter(kind.is_in(_NAMES))
+    why = np.zeros(rows.height, dtype=np.int64)
+    for reason, hit in (
+        ("file-name", _files(names.filter(kind == "domain"), rows)),
+        ("version", live.filter(kind == "ip").filter(_is_number())),
+        ("reference", names.filter(pl.col("target") | _under(names, scope.publishers))),
+        ("reference", names.filter((kind == "url") & word.str.contains("//", literal=True) & scope.defangs)),
+        ("placeholder", rows.filter(kind == "url").filter(word.str.contains(_PLACEHOLDER))),
+        ("unsupported-type", rows.filter(kind == "hash").filter(pl.col("before").str.contains(_OTHER_DIGEST))),
+    ):
+        why[hit["row"].to_numpy()] = _REASONS.index(reason)
+    return rows.drop("row").with_columns(drop=pl.Series([None, *_REASONS[1:]], dtype=pl.String).gather(why))
 
 
 def _typed(found: pl.DataFrame) -> pl.DataFrame:
-    word, before = pl.col("word"), pl.col("before")
-    size = word.str.len_bytes()
-    kind = (
-        pl.when((pl.col("kind") == "hash") & (size == 32) & before.str.contains(_JA3))
-        .then(pl.lit("ja3"))
-        .when((pl.col("kind") == "hash") & (size == 40) & before.str.contains(_THUMBPRINT))
-        .then(pl.lit("certificate-sha1"))
-        .when(pl.col("kind") == "ipv6")
-        .then(pl.lit("ip"))
-        .otherwise(pl.col("kind"))
-    )
-    return found.with_columns(kind=kind, six=pl.col("kind") == "ipv6")
+    """With what is known of a digest by the words before it, and a column for what looks like IPv6."""
+    found = found.with_columns(six=pl.col("kind") == "ipv6", kind=pl.col("kind").replace({"ipv6": "ip"}))
+    digests = found.with_row_index("row").filter(pl.col("kind") == "hash")
+    size, before = pl.col("word").str.len_bytes(), pl.col("before")
+    kinds = found["kind"]
+    for name, length, label in (("ja3", 32, _JA3), ("certificate-sha1", 40, _THUMBPRINT)):
+        rows = digests.filter(size == length).filter(before.str.contains(label))["row"]
+        kinds = kinds.scatter(rows, name) if len(rows) else kinds
+    return found.with_columns(kinds)
 
 
 def _plausible(rows: pl.DataFrame) -> pl.DataFrame:
     """Without words that only look a little like indicators: times, sums, names under no top-level domain."""
     word, kind = pl.col("word"), pl.col("kind")
-    doubtful = (pl.col("live") & (kind.is_in(["domain", "email", "url"]) | pl.col("six"))) | (kind == "hash")
-    rows = rows.with_row_index("place")
-    some, sure = rows.filter(doubtful), rows.filter(~doubtful)
-    ending = word.str.extract(_ENDING)
-    host_ending = pl.col("host").str.extract(r"\.([^.]+)\z")
-    named = pl.when(kind == "url").then(host_ending).otherwise(ending).str.to_lowercase()
-    is_name = named.is_in(_tlds()) | named.str.contains(r"[^\x00-\x7F]") | named.str.contains(r"\A[0-9]+\z")
-    # `end.The next` and `ASP.Net`: endings are not written with a capital unless all of the name is.
-    proper = ~ending.str.contains(r"[A-Z]") | ~word.str.contains(r"[a-z]")
-    bare = (kind == "url") & ~word.str.contains("//", literal=True)
-    # Global unicast and local addresses; times and hardware addresses begin otherwise.
-    six = pl.col("six") & ~word.str.contains(r"\A(?:[23]|(?i:f[c-f]))[0-9A-Fa-f]{2,3}:")
-    digits = (kind == "hash") & word.str.contains(r"\A[0-9]+\z|\A0+\z|\A[fF]+\z")
-    kept = some.filter(
-        ~((kind == "domain") & ~(is_name & proper)), ~((bare | (kind == "email")) & ~is_name), ~six, ~digits
-    )
-    return pl.concat([sure, kept]).sort("place").drop("place")
+    numbered = rows.with_row_index("row")
+    live = numbered.filter(~pl.col("defanged"))
+    no = [
+        numbered.filter(kind == "hash").filter(word.str.contains(r"\A[0-9]+\z|\A0+\z|\A[fF]+\z")),
+        # Global unicast and local addresses; times and hardware addresses begin otherwise.
+        live.filter(pl.col("six")).filter(~word.str.contains(r"\A(?:[23]|(?i:f[c-f]))[0-9A-Fa-f]{2,3}:")),
+        live.filter(kind.is_in(["domain", "email"])).filter(~_ends_as_name() | ((kind == "domain") & ~_proper())),
+        live.filter((kind == "url") & ~word.str.contains("//", literal=True)).filter(~_ends_as_name(_HOST_OF)),
+    ]
+    keep = np.ones(rows.height, dtype=np.bool_)
+    for some in no:
+        keep[some["row"].to_numpy()] = False
+    return rows.filter(pl.Series(keep))
+
+
+def _ends_as_name(host: str | None = None) -> pl.Expr:
+    """Whether a word, or what a pattern takes out of it, ends as names of hosts do, or is an address."""
+    if host is None:
+        ending = pl.col("word").str.extract(_ENDING)
+    else:
+        ending = pl.col("word").str.extract(host).str.strip_chars(".").str.extract(r"\.([^.]+)\z")
+    named = ending.str.to_lowercase()
+    known = named.is_in(_tlds()) | named.str.contains(r"[^\x00-\x7F]") | named.str.contains(r"\A[0-9]+\z")
+    return known.fill_null(value=False)
+
+
+def _proper() -> pl.Expr:
+    """`end.The next` and `ASP.Net` are none: endings are not written with a capital unless all of the name is."""
+    word = pl.col("word")
+    return ~word.str.extract(_ENDING).str.contains(r"[A-Z]") | ~word.str.contains(r"[a-z]")
 
 
 @cache
@@ -171,30 +180,42 @@ def _is_number() -> pl.Expr:
     return before.str.contains(_NUMBER) | series
 
 
-def _under(domains: frozenset[str]) -> pl.Expr:
-    """Whether the host is one of the domains, or below one."""
+def _under(names: pl.DataFrame, domains: frozenset[str]) -> pl.Series:
+    """Whether the host of each name is one of the domains, or below one."""
+    email = names["kind"] == "email"
+    part = pl.when(email).then(pl.col("word").str.extract(r"@(.+)\z")).otherwise(pl.col("word").str.extract(_HOST_OF))
+    host = names.select(part.str.to_lowercase().str.strip_chars(".").fill_null(""))["word"]
     known = _domains(domains)
-    host = pl.when(pl.col("kind") == "email").then(pl.col("word").str.extract(r"@(.+)\z")).otherwise(pl.col("host"))
-    host = host.str.to_lowercase()
-    ends = [host, *(host.str.extract(rf"((?:[^.]+\.){{{n}}}[^.]+)\z") for n in (1, 2, 3))]
-    return pl.any_horizontal(end.is_in(known) for end in ends).fill_null(value=False)
+    found = np.zeros(len(host), dtype=np.bool_)
+    more = host.str.len_bytes() <= _LONGEST_NAME
+    left = np.arange(len(host))
+    while more.any():
+        left, host = left[more.to_numpy()], host.filter(more)
+        hit = host.is_in(known)
+        found[left] = hit.to_numpy()
+        more = host.str.contains(".", literal=True) & ~hit
+        host = host.str.replace(r"\A[^.]*\.", "")
+    return pl.Series(found)
 
 
-def _is_file(rows: pl.DataFrame) -> pl.Expr:
-    """Whether a live domain is rather the name of a file, or code."""
-    word = pl.col("word")
-    ending = word.str.extract(r"\.([^.:]+)(?::[0-9]+)?\z").str.to_lowercase()
-    code = word.str.contains(_OBJECTS) & ending.is_in(_WORDS_OF_CODE) & (word.str.count_matches(".", literal=True) == 1)
+def _files(domains: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The live domains that are rather names of files, or code."""
+    word, ending = pl.col("word"), pl.col("ending")
+    domains = domains.with_columns(ending=word.str.extract(r"\.([^.:]+)(?::[0-9]+)?\z").str.to_lowercase())
+    single = word.str.count_matches(".", literal=True) == 1
+    code = domains.filter(ending.is_in(_WORDS_OF_CODE) & single).filter(word.str.contains(_OBJECTS))
     proper = (ending == "app") & ~word.str.contains(r"\A[A-Z]")
-    file = ending.is_in(_FILE_ENDINGS) & ~word.str.contains(_SUBDOMAIN) & ~proper
-    return code | (file & ~pl.col("line").is_in(_listed(rows).implode()))
+    files = domains.filter(ending.is_in(_FILE_ENDINGS)).filter(~word.str.contains(_SUBDOMAIN) & ~proper)
+    files = files.filter(~pl.col("line").is_in(_listed(files["line"], rows).implode()))
+    return pl.concat([code, files])
 
 
-def _listed(rows: pl.DataFrame) -> pl.Series:
-    """Numbers of the lines that hold one domain and nothing else, next to another such line of which it is certain."""
+def _listed(lines: pl.Series, rows: pl.DataFrame) -> pl.Series:
+    """Which lines are next to one that holds a domain and nothing else, of which it is certain."""
     word = pl.col("word")
-    alone = rows.filter(
-        (pl.col("kind") == "domain") & (pl.col("text").str.replace(_BULLET, "").str.strip_chars(" \t,;\"'`|") == word)
+    near = pl.concat([lines - 1, lines + 1]).unique()
+    alone = rows.filter((pl.col("kind") == "domain") & pl.col("line").is_in(near.implode())).filter(
+        pl.col("text").str.replace(_BULLET, "").str.strip_chars(" \t,;\"'`|") == word
     )
     ending = word.str.extract(r"\.\]?([^.\]]+)\z").str.to_lowercase()
     certain = alone.filter(~ending.is_in(_FILE_ENDINGS))["line"]

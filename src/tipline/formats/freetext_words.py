@@ -7,7 +7,9 @@ letters, file names with unknown endings and user agents never come this far.
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from tipline.model.refang import INVISIBLE
 
@@ -61,19 +63,26 @@ _HINT = (
 )
 
 _BOTH = r"(?:\s([\[({<]+\s*(?:\.|(?i:dot))\s*[\])}>]+)\s|[\[({<]+\s*(?:\.|(?i:dot))\s*[\])}>]+)"
-#: Pattern, replacement and the cheap test that says which lines need it, in order.
-_TIDY: tuple[tuple[str, str, str], ...] = (
+# A harmless dot in any other form than `[.]` without anything beside it, which is how it should be in the end.
+_ODD_DOT = (
+    r"[({<]\s*(?:\.|(?i:dot))\s*[\])}>]|\[\s*(?i:dot)\s*[\])}>]|\[\s+\.\s*[\])}>]|\[\.\s+[\])}>]|\[\.[)}>]"
+    r"|[\[({<\s]\[\.\]|\[\.\][\])}>]"
+)
+#: Pattern, replacement and the cheap test that says which lines need it, in order. Those of other scripts come first.
+_TIDY_SCRIPTS: tuple[tuple[str, str, str], ...] = (
     (r"[^\x00-\x7F]", rf"\x{{AD}}|{INVISIBLE}", ""),
     (r"[\x{200C}\x{200D}]", r"([!-~])[\x{200C}\x{200D}]+", "$1"),
     (r"[․．：／∕⁄＠]", r"[․．]", "."),
     (r"[：／∕⁄＠]", r"：", ":"),
     (r"[／∕⁄]", r"[／∕⁄]", "/"),
     (r"＠", r"＠", "@"),
+)
+_TIDY: tuple[tuple[str, str, str], ...] = (
     (r"\\[\[\]()/_.@:-]", r"\\([\[\]()@])", "$1"),
     (r":\\/\\/", r"\\/", "/"),
     (r"\]\(", r"\]\(\s*<?", f"] {TARGET}"),
-    (r"[\[({<]\s*(?:\.|(?i:dot))\s*[\])}>]", rf"([\w\]]){_BOTH}(\w)", "$1[.]$3"),
-    (r"[\[({<]\s*(?:\.|(?i:dot))\s*[\])}>]", rf"([\w\]]){_BOTH}(\w)", "$1[.]$3"),
+    (_ODD_DOT, rf"([\w\]]){_BOTH}(\w)", "$1[.]$3"),
+    (_ODD_DOT, rf"([\w\]]){_BOTH}(\w)", "$1[.]$3"),
     (r"[\[({<]\s*(?:@|(?i:at))\s*[\])}>]", r"(\w)\s?[\[({<]+\s*(?:@|(?i:at))\s*[\])}>]+\s?(\w)", "$1[@]$2"),
     (r"\w DOT \w", r"(\w) DOT (\w)", "$1[.]$2"),
     (r"\w DOT \w", r"(\w) DOT (\w)", "$1[.]$2"),
@@ -81,22 +90,26 @@ _TIDY: tuple[tuple[str, str, str], ...] = (
     (r"//\s", r"(?i)(h(?:tt|xx)ps?[\[(]?:[\])]?//)\s+(\w)", "$1$2"),
     (r",\S*(?://|\[\.\])", rf",((?i:{_START})|[\w-]+(?:\.[\w-]+)*\[\.\]|[0-9A-Fa-f]{{32}})", ", $1"),
 )
+_ANY_TIDY = "|".join(dict.fromkeys(test for test, _, _ in _TIDY))
 
 
-def tidied(lines: pl.DataFrame) -> pl.DataFrame:
-    """`text` without invisible characters and with the ways to write a harmless dot, colon or at made one."""
-    texts = lines["text"]
-    odd = texts.str.contains(r"[^\x20-\x7E\t]|[\[({<\\]|//\s| DOT | AT |,[hH]").arg_true()
-    if odd.is_empty():
-        return lines
-    some = pl.DataFrame({"text": texts.gather(odd)})
-    for test, pattern, replacement in _TIDY:
-        text = pl.col("text")
-        hit = some.select(text.str.contains(test))["text"].arg_true()
+def tidied(texts: pl.Series) -> pl.Series:
+    """Lines without invisible characters and with the ways to write a harmless dot, colon or at made one."""
+    texts = _replaced(texts, r"[^\x00-\x7F]", _TIDY_SCRIPTS)
+    return _replaced(texts, _ANY_TIDY, _TIDY)
+
+
+def _replaced(texts: pl.Series, which: str, rules: tuple[tuple[str, str, str], ...]) -> pl.Series:
+    """The texts with the rules applied to those in which a pattern is found, as it is in all that a rule tests for."""
+    rows = texts.str.contains(which).arg_true()
+    if rows.is_empty():
+        return texts
+    some = texts.gather(rows)
+    for test, pattern, replacement in rules:
+        hit = some.str.contains(test).arg_true()
         if not hit.is_empty():
-            changed = some["text"].gather(hit).str.replace_all(pattern, replacement)
-            some = some.with_columns(some["text"].clone().scatter(hit, changed))
-    return lines.with_columns(texts.clone().scatter(odd, some["text"]).alias("text"))
+            some = some.scatter(hit, some.gather(hit).str.replace_all(pattern, replacement))
+    return texts.clone().scatter(rows, some)
 
 
 def words(lines: pl.DataFrame) -> pl.DataFrame:
@@ -107,41 +120,52 @@ def words(lines: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         `line`, `text`, `word` as written (without what surrounds it), `kind` (a type word), `before` (up to three
-        words before it in its line), `defanged`, `target` (of a Markdown link).
+        words before it in its line; only where `kind` is a digest or a live address), `defanged`, `target` (of a
+        Markdown link).
     """
     likely = lines.filter(pl.col("text").str.contains(_HINT))
-    tokens = likely.select("line", "text", pl.col("text").str.extract_all(TOKEN).alias("word")).explode(
-        "word", empty_as_null=False, keep_nulls=False
+    tokens = likely["text"].str.extract_all(TOKEN)
+    owner = np.repeat(np.arange(likely.height), tokens.list.len().to_numpy())
+    flat = tokens.explode(empty_as_null=False, keep_nulls=False)
+    hit = flat.str.contains(_HINT).arg_true()
+    word = _stripped(flat.gather(hit))
+    kind = _kinds(word)
+    made = pl.DataFrame({"token": hit, "word": word, "kind": kind}).drop_nulls("kind")
+    at = made["token"].to_numpy().astype(np.int64)
+    lines_of = likely.select(pl.all().gather(owner[at]))
+    word, kind = made["word"], made["kind"]
+    defanged = word.str.contains(DEFANGED)
+    told = ((kind == "hash") | (kind.is_in(["ip", "ipv6"]) & ~defanged)).arg_true()
+    before = pl.repeat("", made.height, dtype=pl.String, eager=True)
+    before = before.scatter(told, _before(flat, owner, at[told.to_numpy()]))
+    return lines_of.with_columns(
+        word.str.strip_prefix(TARGET).alias("word"),
+        kind.alias("kind"),
+        before.alias("before"),
+        word.str.starts_with(TARGET).alias("target"),
+        defanged.alias("defanged"),
     )
-    shaped = _shaped(_with_before(tokens))
-    target = pl.col("word").str.starts_with(TARGET)
-    defanged = pl.col("word").str.contains(DEFANGED)
-    return shaped.with_columns(
-        pl.col("word").str.strip_prefix(TARGET), target.alias("target"), defanged.alias("defanged")
-    )
 
 
-def _with_before(tokens: pl.DataFrame) -> pl.DataFrame:
-    """Tokens that can be more than plain words, with the three that precede each in its line."""
-    earlier = [
-        pl.when(pl.col("line").shift(n) == pl.col("line")).then(pl.col("word").shift(n)).otherwise(pl.lit(""))
-        for n in (3, 2, 1)
-    ]
-    hit = tokens["word"].str.contains(_HINT).arg_true()
-    near = pl.concat([hit, hit - 1, hit - 2, hit - 3]) if not hit.is_empty() else hit
-    keep = near.filter(near < tokens.height).unique().sort()
-    some = tokens[keep].with_columns(pl.concat_str(earlier, separator=" ").fill_null("").alias("before"))
-    return some.filter(pl.col("word").str.contains(_HINT))
+def _before(tokens: pl.Series, owner: NDArray[np.int64], at: NDArray[np.int64]) -> pl.Series:
+    """The three words before some, each with its line's number in `owner`."""
+    earlier = []
+    for n in (3, 2, 1):
+        place = np.maximum(at - n, 0)
+        same = pl.Series(owner[place] == owner[at]) & pl.Series(at >= n)
+        earlier.append(pl.when(same).then(tokens.gather(place)).otherwise(pl.lit("")))
+    return pl.select(before=pl.concat_str(earlier, separator=" "))["before"]
 
 
-def _shaped(tokens: pl.DataFrame) -> pl.DataFrame:
-    word = pl.col("word")
-    kind = pl.lit(None, dtype=pl.String)
-    for name, pattern in reversed(SHAPES):
-        kind = pl.when(word.str.contains(pattern)).then(pl.lit(name)).otherwise(kind)
-    return (
-        tokens.with_columns(_stripped(tokens["word"]).alias("word")).with_columns(kind.alias("kind")).drop_nulls("kind")
-    )
+def _kinds(words: pl.Series) -> pl.Series:
+    """The first type word whose shape a word has, or null."""
+    found = np.full(len(words), len(SHAPES), dtype=np.int64)
+    left = np.arange(len(words))
+    for number, (_, pattern) in enumerate(SHAPES):
+        fits = words.str.contains(pattern)
+        found[left[fits.to_numpy()]] = number
+        left, words = left[~fits.to_numpy()], words.filter(~fits)
+    return pl.Series([*(name for name, _ in SHAPES), None]).gather(found)
 
 
 def _stripped(words: pl.Series) -> pl.Series:
@@ -164,6 +188,6 @@ def _stripped(words: pl.Series) -> pl.Series:
 
 def registry_keys(lines: pl.DataFrame) -> pl.DataFrame:
     """`line`, `text` and `word` of the registry keys in tidied lines; a key may hold blanks."""
-    likely = lines.filter(pl.col("text").str.contains(_HIVE))
+    likely = lines.filter(pl.col("text").str.contains("\\", literal=True)).filter(pl.col("text").str.contains(_HIVE))
     keys = likely.select("line", "text", pl.col("text").str.extract_all(_REGISTRY).alias("word"))
     return keys.explode("word", empty_as_null=False, keep_nulls=False)

@@ -18,6 +18,7 @@ from tipline.model.types import TYPES
 Action = Literal["Allowed", "Audit", "Warn", "Block", "BlockAndRemediate"]
 Severity = Literal["Informational", "Low", "Medium", "High"]
 
+SEVERITIES: tuple[Severity, ...] = ("Informational", "Low", "Medium", "High")
 MAX_TITLE = 100  # characters
 MAX_DESCRIPTION = 100  # characters
 MAX_VALUE = 800  # characters

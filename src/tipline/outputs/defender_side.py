@@ -8,14 +8,15 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tipline.microsoft import explain
 from tipline.microsoft.defender import DELETE_BATCH, IMPORT_BATCH, LIMITS, DefenderClient, odata_quote
-from tipline.microsoft.defender_body import IndicatorBody, Refusal, Severity, body_for, timestamp, type_name
+from tipline.microsoft.defender_body import Action, IndicatorBody, Refusal, Severity, body_for, timestamp, type_name
 from tipline.outputs.answers import checked, outcomes
 from tipline.outputs.delivery import Check, FarItem, FarSide, Outcome, Parcel, Refused, Row, sooner
 from tipline.outputs.microsoft_shared import connection, filled, limiter, same
+from tipline.store.overrides import Override
 from tipline.store.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -62,17 +63,18 @@ class DefenderSide(FarSide):
 
     def pack(self, row: Row, receipt: Receipt | None, now: datetime) -> Parcel | Refused:
         """The body to import."""
-        settings = self.settings
-        action = settings.action_for(row.type)
-        expires, own_end = sooner(settings.lifetime, now, row.valid_until)
+        settings, by_hand = self.settings, row.override or Override(row.key, row.type, row.value)
+        expires, own_end = (
+            sooner(settings.lifetime, now, row.valid_until) if by_hand.expires is None else (by_hand.expires, True)
+        )
         word = type_name(row.type) or row.type
         body = body_for(
             IndicatorBody(
                 type=row.type,
                 value=row.value,
-                action=action,
-                severity=self._severity(row.confidence),
-                title=filled(settings.title, row, word),
+                action=cast("Action | None", by_hand.action) or settings.action_for(row.type),
+                severity=cast("Severity | None", by_hand.severity) or self._severity(row.confidence),
+                title=by_hand.title or filled(settings.title, row, word),
                 description=filled(settings.description, row, word),
                 expiration=expires,
                 generate_alert=settings.generate_alert,
@@ -153,7 +155,8 @@ class DefenderSide(FarSide):
     def earlier(self, source: str | None, now: datetime) -> Iterator[FarItem]:
         """Indicators that are not ours; `source`: the creator's id or name, or how their titles begin.
 
-        What another output of tipline sent is somebody's too: it has to be named by its externalId.
+        What another output of tipline sent is somebody's too: it has to be named by its externalId. What this output
+        sent over an item of somebody else's is still that somebody's.
         """
         for item in self.listing(now):
             if item.key is None and _left_by(item, source):
@@ -225,7 +228,7 @@ def identity_of(body: Mapping[str, Any]) -> str:
 
 def _left_by(item: FarItem, source: str | None) -> bool:
     external = str(item.content.get("externalId") or "")
-    if external.startswith("tipline:"):
+    if external.startswith("tipline:") and not item.bears:
         return source is not None and source.startswith("tipline:") and external.startswith(source)
     names = (item.by, str(item.content.get("createdBy") or ""))
     title = str(item.content.get("title") or "")

@@ -22,6 +22,7 @@ from pydantic import Field
 from tipline.kinds import NodeSettings, Tlp
 from tipline.model.tlp import AMBER_STRICT
 from tipline.outputs.base import Output, OutputSettings
+from tipline.store.overrides import Override
 from tipline.store.receipts import Receipt
 
 
@@ -38,7 +39,7 @@ class DeliveredSettings(OutputSettings):
 
 @dataclass(frozen=True)
 class Row:
-    """A published indicator, as far as far sides show it."""
+    """A published indicator, as far as far sides show it; `override`: how people want this one to be."""
 
     key: str
     type: str
@@ -53,6 +54,7 @@ class Row:
     refs: Sequence[str] = ()
     first_seen: datetime | None = None
     valid_until: datetime | None = None
+    override: Override | None = None
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,8 @@ class Delivered(Output):
     settings: DeliveredSettings
     # Whether what is wanted depends on the whole published set (slots), so that every plan compares in full.
     ranked: ClassVar[bool] = False
+    # Whether items at the far side bear the output's name, so that one that takes them over sends them again.
+    signed_items: ClassVar[bool] = False
 
     @abstractmethod
     def open(self, instance: str, stop: threading.Event) -> FarSide:
@@ -278,6 +282,23 @@ class Delivered(Output):
         """What tells copies of an indicator apart at the far side; a change needs a delete and a create."""
         del type_, instance
         return ""
+
+    def identity_with(self, override: Override, instance: str) -> str:
+        """As `identity`, of an indicator that people want otherwise."""
+        return self.identity(override.type, instance)
+
+    def refuses(self, override: Override) -> str | None:
+        """Why an indicator cannot be as an override says; None if it can.
+
+        A kind whose far side can hold single indicators otherwise overrides this, and heeds `Row.override` in `pack`.
+        """
+        del override
+        return f"{self.kind} sends every indicator alike"
+
+    def drastic(self, override: Override) -> str | None:
+        """What an override does that somebody has to confirm, such as `blocks`; None if nothing."""
+        del override
+        return None
 
     def sent_settings(self) -> dict[str, Any]:
         """The settings that what is sent depends on: when one changes, everything is sent again."""
@@ -302,7 +323,8 @@ class Ranking:
     """What `select` works on.
 
     Attributes:
-        published: relation of the published rows; `current` is the digest one would be sent with.
+        published: relation of the published rows; `current` is the digest one would be sent with, `identity` what
+            would tell it apart there.
         had: relation of receipts: key, state, holds, identity, sent (a digest), expires, due.
         as_of: the moment, as a SQL literal.
         slots_taken: how much of the far side's room others take.

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 
 from tipline.durations import Duration
 from tipline.kinds import NodeSettings
-from tipline.microsoft.defender_body import ACTIONS, MAX_VALUE, Action, Severity, action_refusal, type_name
+from tipline.microsoft.defender_body import (
+    ACTIONS,
+    MAX_TITLE,
+    MAX_VALUE,
+    SEVERITIES,
+    Action,
+    Severity,
+    action_refusal,
+    type_name,
+)
 from tipline.model.types import TYPES
 from tipline.outputs.base import Carries
 from tipline.outputs.defender_side import DefenderSide, identity_of
@@ -23,9 +32,11 @@ from tipline.outputs.delivery import Delivered, FarSide, Ranking
 from tipline.outputs.expand import expanded, internal
 from tipline.outputs.microsoft_shared import MicrosoftSettings, fields_of, template
 from tipline.processors.base import Reach
+from tipline.store.overrides import Override
 from tipline.store.schema import VIEW_COLUMNS
 
 _BLOCKING = {"Warn", "Block", "BlockAndRemediate"}
+_BY_STRENGTH = ("Allowed", "Audit", "Warn", "Block", "BlockAndRemediate")
 _TYPES = sorted(name for name in TYPES if type_name(name))
 
 
@@ -106,6 +117,7 @@ class MicrosoftDefender(Delivered):
     settings: DefenderSettings
     reach: ClassVar[Reach] = "interval"
     ranked: ClassVar[bool] = True
+    signed_items: ClassVar[bool] = True
     types: ClassVar[frozenset[str] | None] = frozenset(_TYPES)
     carries: ClassVar[Carries] = Carries(
         types="addresses, domains, URLs, file hashes, certificates",
@@ -174,6 +186,35 @@ credentials:
         """Action and device groups: Defender tells indicators on one value apart by them."""
         return identity_of({"action": self.settings.action_for(type_), "rbacGroupNames": self.settings.rbac_groups})
 
+    def identity_with(self, override: Override, instance: str) -> str:
+        """The same with the action that people want."""
+        del instance
+        action = override.action or self.settings.action_for(override.type)
+        return identity_of({"action": action, "rbacGroupNames": self.settings.rbac_groups})
+
+    def refuses(self, override: Override) -> str | None:
+        """An action that Defender has not for the type, or a title or severity that it does not take."""
+        kind = type_name(override.type)
+        if kind is None:
+            return f"Defender has no indicators of type {override.type}"
+        if override.action is not None:
+            if override.action not in _BY_STRENGTH:
+                return f"Defender has no action {override.action}; there are {', '.join(ACTIONS[kind])}"
+            refusal = action_refusal(kind, cast("Action", override.action))
+            if refusal:
+                return refusal.text
+        if override.severity is not None and override.severity not in SEVERITIES:
+            return f"Defender has no severity {override.severity}; there are {', '.join(SEVERITIES)}"
+        if override.title is not None and not 0 < len(override.title.strip()) <= MAX_TITLE:
+            return f"a title has 1 to {MAX_TITLE} characters"
+        return None
+
+    def drastic(self, override: Override) -> str | None:
+        """Whether the action stops something, or lets it through."""
+        if override.action in _BLOCKING:
+            return "blocks"
+        return "lets through" if override.action == "Allowed" else None
+
     def sent_settings(self) -> dict[str, Any]:
         """What every body is made of."""
         names = {
@@ -191,12 +232,11 @@ credentials:
 
     def select(self, ranked: Ranking) -> str:
         """The best by score within the slots; a URL under a listed domain takes none."""
-        strength = {type_: _strength(self.settings.action_for(type_)) for type_ in ("domain", "url")}
         return select(
             ranked,
             slots=max(0, self.settings.capacity - ranked.slots_taken),
             margin=self.settings.margin,
-            domains_cover_urls=strength["domain"] >= strength["url"] > 0,
+            actions=_BY_STRENGTH,
         )
 
     def _impossible_actions(self) -> list[str]:
@@ -206,10 +246,6 @@ credentials:
             if refusal:
                 refused[type_] = f"{refusal.code}: {refusal.text}".replace("'", "''")
         return [f"WHEN type = '{type_}' THEN '{reason}'" for type_, reason in refused.items()]
-
-
-def _strength(action: Action) -> int:
-    return ("Allowed", "Audit", "Warn", "Block", "BlockAndRemediate").index(action)
 
 
 def _quoted(words: list[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
 
 from tipline.formats.base import Context
 from tipline.formats.decode import DecodeSettings, Limits, decode
@@ -15,8 +16,29 @@ from tipline.sources.base import Poll, PollContext, Source, SourceSettings
 from tipline.sources.fetch import FetchSettings, FetchState, Part, fetch
 
 
+class EventSettings(BaseModel):
+    """How its indicators become events, once there is an event store; until then kept for MISP's feed list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fixed: bool = Field(
+        default=True,
+        description="One event for all polls (MISP's fixed event); false: one for each. Kept for the event store to"
+        " come, and for MISP's feed list.",
+    )
+    publish: bool = Field(
+        default=False,
+        description="Publish the event by itself. Kept for the event store to come, and for MISP's feed list; outputs"
+        " follow at once, either way.",
+    )
+
+
 class FeedSettings(SourceSettings, FetchSettings, DecodeSettings):
     """Settings of every fetched feed."""
+
+    event: EventSettings = Field(
+        default_factory=EventSettings, description="For the event store to come, and for MISP's feed list."
+    )
 
 
 class Reading(Protocol):

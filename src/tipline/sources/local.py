@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from tipline.durations import Duration
 from tipline.kinds import NodeSettings
 from tipline.sources.ageing import parse_expire
 from tipline.sources.base import Poll, PollContext, Source, SourceSettings
@@ -16,6 +17,9 @@ class LocalSettings(SourceSettings):
 
     mode: Literal["snapshot", "append"] = Field(default="append", description="Always append.")
     confidence: int | None = Field(default=100, ge=0, le=100, description="For indicators added without one.")
+    ttl: Duration | None = Field(
+        default=None, description="How long an indicator stays that is added without a time to live; for good if unset."
+    )
     expire: Annotated[list[str], BeforeValidator(parse_expire)] = Field(
         default_factory=list, description="never (each entry may have its own time to live)."
     )

@@ -67,6 +67,8 @@ SESSIONS = Table(
     Column("seen", DateTime, nullable=False),
     Column("address", String(60), nullable=False, default=""),
     Column("agent", String(300), nullable=False, default=""),
+    Column("issuer", String(40), nullable=False, default=""),  # who vouched; empty: a password did
+    Column("sid", String(200), nullable=False, default=""),  # the issuer's word for its own session
     Index("sessions_user", "user"),
 )
 

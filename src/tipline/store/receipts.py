@@ -8,8 +8,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
 
+from tipline.store import delivery_counts
 from tipline.store.control import DELIVERIES, RECEIPTS, Control
 
 # A receipt's state: `sending` and `withdrawing` are intents, committed before the far side is called.
@@ -95,11 +96,12 @@ def note(con: Connection, output: str, **values: Any) -> None:
         con.execute(update(DELIVERIES).where(where).values(**values))
 
 
-def count(con: Connection, output: str, **more: int) -> None:
-    """Add to the counters of a delivery (`sent`, `accepted`, `errors`, `deleted`)."""
+def count(con: Connection, output: str, now: datetime, **more: int) -> None:
+    """Add to the counters of a delivery (`sent`, `accepted`, `errors`, `deleted`), in all and over time."""
     values = {name: DELIVERIES.c[name] + number for name, number in more.items() if number}
     if values:
         con.execute(update(DELIVERIES).where(DELIVERIES.c.output == output).values(**values))
+        delivery_counts.add(con, output, now, more)
 
 
 def by_keys(control: Control, output: str, keys: Iterable[str]) -> dict[str, Receipt]:
@@ -201,12 +203,74 @@ def reasons(control: Control, output: str) -> dict[str, int]:
         return {row[0]: row[1] for row in con.execute(query)}
 
 
+def copies(control: Control, output: str, now: datetime) -> int:
+    """How many indicators an output's far side may hold; what has ended there by itself does not count."""
+    with control.reading() as con:
+        return con.execute(select(func.count()).where(*_held(output, now))).scalar_one()
+
+
+def copies_of(control: Control, output: str, limit: int) -> list[str]:
+    """Some of the values of which a far side has a copy."""
+    c = RECEIPTS.c
+    query = select(c.value).where(c.output == output, c.holds != NO).order_by(c.key).limit(limit)
+    with control.reading() as con:
+        return list(con.execute(query).scalars())
+
+
+def hand_over(con: Connection, old: str, new: str, keys: Iterable[str], *, again: bool) -> int:
+    """Make receipts those of another output, which writes the same items; where it has one, that one counts.
+
+    Args:
+        con: a transaction.
+        old: whose they are.
+        new: whose they become.
+        keys: of which indicators.
+        again: whether the new one is to send them again, since its name stands on the items.
+
+    Returns:
+        how many have become the new one's.
+    """
+    c, moved = RECEIPTS.c, 0
+    query = select(c.key, c.identity)
+    values = {"output": new, **({"sent": ""} if again else {})}
+    for part in _parts(keys):
+        there, mine = (
+            {row.key: row.identity for row in con.execute(query.where(c.output == output, c.key.in_(part)))}
+            for output in (new, old)
+        )
+        free = [key for key in mine if key not in there]
+        con.execute(update(RECEIPTS).where(c.output == old, c.key.in_(free)).values(**values))
+        drop(con, old, [key for key, identity in mine.items() if there.get(key) == identity])
+        moved += len(free)
+    return moved
+
+
+def spent_keys(control: Control, output: str) -> list[str]:
+    """Keys of what was withdrawn for ever: whoever sends them next counts on from these receipts."""
+    c = RECEIPTS.c
+    with control.reading() as con:
+        return list(con.execute(select(c.key).where(c.output == output, c.holds == NO)).scalars())
+
+
+def held_keys(control: Control, output: str) -> list[str]:
+    """Keys of what a far side may hold."""
+    c = RECEIPTS.c
+    with control.reading() as con:
+        return list(con.execute(select(c.key).where(c.output == output, c.holds != NO)).scalars())
+
+
 def other_identities(control: Control, output: str, identities: Iterable[str]) -> int:
     """How many copies the far side has under another identity than these: a change would replace them."""
     c = RECEIPTS.c
     query = select(func.count()).where(c.output == output, c.holds != NO, c.identity.not_in(list(identities)))
     with control.reading() as con:
         return con.execute(query).scalar_one()
+
+
+def _held(output: str, now: datetime) -> list[ColumnElement[bool]]:
+    c = RECEIPTS.c
+    lapsed = (c.state == ACCEPTED) & c.expires.is_not(None) & (c.expires <= now)
+    return [c.output == output, c.holds != NO, ~lapsed]
 
 
 def _values(receipt: Receipt) -> dict[str, Any]:

@@ -132,11 +132,25 @@ def record_config(control: Control, at: datetime, actor: str, fingerprint: str, 
         con.execute(insert(CONFIGS).values(at=at, actor=actor, fingerprint=fingerprint, nodes=dict(nodes)))
 
 
-def approved_fingerprints(control: Control) -> dict[str, str]:
-    """The newest approved configuration's outputs: name -> fingerprint."""
+@dataclass(frozen=True)
+class ApprovedPlan:
+    """The newest approval of a configuration: when, and what was approved of each output (a fingerprint)."""
+
+    at: datetime
+    nodes: Mapping[str, str]
+
+
+def approved_plan(control: Control) -> ApprovedPlan | None:
+    """The newest approval; None: there never was one."""
     with control.reading() as con:
         row = con.execute(select(CONFIGS).order_by(CONFIGS.c.id.desc()).limit(1)).first()
-        return dict(row.nodes) if row else {}
+    return ApprovedPlan(row.at, dict(row.nodes)) if row else None
+
+
+def approved_fingerprints(control: Control) -> dict[str, str]:
+    """The newest approved configuration's outputs: name -> fingerprint."""
+    found = approved_plan(control)
+    return dict(found.nodes) if found else {}
 
 
 def prune(control: Control, before: datetime) -> None:

@@ -99,7 +99,7 @@ async def _read_upload(request: Request) -> Fields:
     site: Site = request.app.state.site
     if site.door.person(request) is None:
         raise SignInNeededError
-    parser = MultiPartParser(request.headers, _limited(request.stream()), max_files=1, max_fields=50)
+    parser = MultiPartParser(request.headers, _limited(request.stream()), max_files=1, max_fields=500)
     try:
         form = await parser.parse()
     except MultiPartException as exc:

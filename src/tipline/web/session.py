@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +25,7 @@ class Person:
         csrf: what every change has to repeat.
         everywhere: whether they see every team's nodes.
         address: where they ask from.
+        issuer: who vouches for them; empty: they signed in with a password.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Person:
     csrf: str
     everywhere: bool = False
     address: str = ""
+    issuer: str = ""
 
     @property
     def asker(self) -> Asker:
@@ -74,5 +76,46 @@ class Door(Protocol):
     def leave(self, request: Request, response: Response) -> None:
         """Sign out."""
 
+    def passwords(self) -> bool:
+        """Whether passwords let people in."""
+
     def ways(self) -> list[tuple[str, str]]:
         """Other ways to sign in: (label, address)."""
+
+    def send(self, request: Request, issuer: str, way: str) -> Response:
+        """Send a browser to an issuer that vouches for people; `way`: the page that they are on their way to.
+
+        Raises:
+            TiplineError: there is no such issuer, or it does not answer.
+        """
+
+    def arrive(self, request: Request, response: Response, issuer: str) -> str:
+        """Sign somebody in who comes back from an issuer; returns the page that they are on their way to.
+
+        Raises:
+            TiplineError: what they bring does not hold, or nothing lets them in.
+        """
+
+    def end(self, request: Request, issuer: str, token: str) -> int:
+        """End the sessions that an issuer says have ended; returns how many.
+
+        Raises:
+            TiplineError: its token does not hold.
+        """
+
+    def leaving(self, request: Request, issuer: str) -> str | None:
+        """Where a browser ends its session at an issuer; None: there is no such place.
+
+        Raises:
+            TiplineError: the issuer does not answer.
+        """
+
+    def issuers(self, request: Request) -> list[dict[str, Any]]:
+        """The issuers as an admin sees them, with the addresses that they have to know."""
+
+    def check(self, issuer: str) -> dict[str, Any]:
+        """Ask an issuer for what it says of itself, and for its keys: name, and how many keys there are.
+
+        Raises:
+            TiplineError: it does not answer, or not as it has to.
+        """

@@ -1,38 +1,27 @@
-"""What a node is set to, as people may see it: what differs from the defaults, without secrets."""
+"""What a node is set to, as its page lists it: one line a setting."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
-from tipline.config.hidden import MASK
-from tipline.sources.guardrails import mask_url
+from tipline.engine.shown import chosen
 
 
-def own_settings(settings: BaseModel, prefix: str = "") -> Iterator[dict[str, str]]:
+def own_settings(settings: BaseModel) -> Iterator[dict[str, str]]:
     """Each setting that is not as it is by default: its name, such as `guard.max_withdrawn`, and its value as text."""
-    plain = settings.model_dump(mode="json")
-    for name, info in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if isinstance(value, BaseModel):
-            yield from own_settings(value, f"{prefix}{name}.")
-        elif info.is_required() or value != info.get_default(call_default_factory=True):
-            yield {"name": f"{prefix}{name}", "value": _text(_masked(plain[name], value))}
+    yield from _lines(settings, chosen(settings), "")
 
 
-def _masked(plain: Any, value: Any) -> Any:
-    """A value's plain form, with secrets and what looks like keys in URLs masked."""
-    if isinstance(value, SecretStr):
-        return MASK
-    if isinstance(value, BaseModel):
-        return {name: _masked(plain[name], getattr(value, name)) for name in type(value).model_fields}
-    if isinstance(value, Mapping):
-        return {name: _masked(plain[str(name)], item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_masked(one, item) for one, item in zip(plain, value, strict=True)]
-    return mask_url(value) if isinstance(value, str) and "://" in value else plain
+def _lines(settings: BaseModel, plain: dict[str, Any], prefix: str) -> Iterator[dict[str, str]]:
+    for name, value in plain.items():
+        group = getattr(settings, name)
+        if isinstance(group, BaseModel):
+            yield from _lines(group, value, f"{prefix}{name}.")
+        else:
+            yield {"name": f"{prefix}{name}", "value": _text(value)}
 
 
 def _text(value: Any) -> str:

@@ -163,7 +163,7 @@ def test_lists_and_the_local_database_are_carried_over(tmp_path: Path) -> None:
     assert set(rows) == {"5.6.7.1", "5.6.7.2", "5.6.7.4"}
     assert 3500 < int(rows["5.6.7.1"]["ttl"].removesuffix("s")) <= 3600
     assert rows["5.6.7.1"]["tlp"] == "red"
-    assert "ttl" not in rows["5.6.7.2"]
+    assert rows["5.6.7.2"]["ttl"] == "never"
     assert 86_000 < int(rows["5.6.7.4"]["ttl"].removesuffix("s")) <= 86_400
 
 

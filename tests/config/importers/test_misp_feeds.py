@@ -99,7 +99,7 @@ def test_a_csv_feed() -> None:
     assert source["ignore"] == ["(?i)^http://www.phishtank.com"]
     assert said(made, "lost") == set()
     assert said(made, "later") == {"fixed_event", "publish"}
-    assert source["note"] == "Phishtank (Phishtank), from MISP; fixed_event: yes; publish: yes"
+    assert source["event"] == {"publish": True}
 
 
 def test_what_misp_leaves_out_is_left_out(tmp_path: Path) -> None:

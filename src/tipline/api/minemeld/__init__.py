@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from tipline.api.identity import Identity
-from tipline.api.minemeld import access, data, prototypes, series, status
+from tipline.api.minemeld import access, candidate, data, prototypes, series, session, status, supervisor
 from tipline.api.minemeld.calls import Call, Route, body_of, error, result
 from tipline.engine.operations import Operations
 from tipline.errors import TiplineError
@@ -21,7 +21,8 @@ from tipline.errors import TiplineError
 def router(operations: Operations, identity: Identity) -> APIRouter:
     """The routes."""
     routes = APIRouter(tags=["minemeld"])
-    for module in (status, data, prototypes, series, access):
+    session.add(routes, identity)
+    for module in (status, candidate, supervisor, data, prototypes, series, access):
         for route in module.ROUTES:
             answer = _answer(operations, identity, route)
             words = (route.work.__doc__ or "").strip().splitlines()[0]
@@ -41,6 +42,6 @@ def _answer(operations: Operations, identity: Identity, route: Route) -> Callabl
             call = Call(operations.asked_by(principal.asker), principal, request, await body_of(request))
             return result(await to_thread.run_sync(route.work, call))
         except TiplineError as exc:
-            return error(exc)
+            return error(exc, bare=route.bare)
 
     return answer

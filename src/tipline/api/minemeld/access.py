@@ -122,12 +122,12 @@ def _asks(call: Call) -> bool:
 _USER = "/aaa/users/{subsystem}/{user}"
 ROUTES = (
     Route("/aaa/users/current", "read", current),
-    Route("/aaa/users/{subsystem}", "accounts", users),
-    Route(_USER, "accounts", password, ("PUT",)),
-    Route(_USER, "accounts", delete, ("DELETE",)),
-    Route(_USER + "/attributes", "accounts", attributes, ("POST",)),
+    Route("/aaa/users/{subsystem}", "accounts", users, bare=True),
+    Route(_USER, "accounts", password, ("PUT",), bare=True),
+    Route(_USER, "accounts", delete, ("DELETE",), bare=True),
+    Route(_USER + "/attributes", "accounts", attributes, ("POST",), bare=True),
     Route("/aaa/feeds", "read", feeds),
-    Route("/aaa/feeds/{feed}/attributes", "configuration", configured, ("PUT", "POST")),
-    Route("/aaa/feeds/{feed}", "configuration", configured, ("DELETE",)),
+    Route("/aaa/feeds/{feed}/attributes", "configuration", configured, ("PUT", "POST"), bare=True),
+    Route("/aaa/feeds/{feed}", "configuration", configured, ("DELETE",), bare=True),
     Route("/aaa/tags", "read", tags),
 )

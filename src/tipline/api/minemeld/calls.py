@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from tipline.api.identity import Principal
+from tipline.api.identity import comes_from_elsewhere
+from tipline.api.principal import Principal
 from tipline.engine.operations import Operations
 from tipline.engine.people import RequestError
 from tipline.errors import TiplineError
@@ -30,6 +32,21 @@ class LargeError(RequestError):
     """The body is too large."""
 
     code = "too-large"
+
+
+class ElsewhereError(RequestError):
+    """A browser says that another site's page asks for a change."""
+
+    code = "forbidden"
+
+
+class RefusedError(RequestError):
+    """No, with the very status and message that MineMeld had for it."""
+
+    def __init__(self, status: HTTPStatus, message: str | list[str]) -> None:
+        super().__init__(message if isinstance(message, str) else "; ".join(message))
+        self.status = status
+        self.message = message
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,15 @@ class Call:
         """A parameter of the query."""
         return self.request.query_params.get(name, default)
 
+    def only_ours(self) -> None:
+        """Refuse a change that is asked for with GET by another site's page.
+
+        Raises:
+            ElsewhereError: it is.
+        """
+        if comes_from_elsewhere(self.request):
+            raise ElsewhereError("this change comes from another site's page")
+
     def fields(self) -> dict[str, Any]:
         """The body as a JSON object.
 
@@ -79,6 +105,7 @@ class Route:
     scope: str
     work: Callable[[Call], Any]
     methods: tuple[str, ...] = ("GET",)
+    bare: bool = False  # whether an error is the text alone, as in `{"error": "Unknown user"}`
 
 
 def result(value: Any) -> Response:
@@ -86,10 +113,11 @@ def result(value: Any) -> Response:
     return JSONResponse({"result": value}, headers={"cache-control": "no-store"})
 
 
-def error(exc: TiplineError) -> Response:
+def error(exc: TiplineError, *, bare: bool = False) -> Response:
     """Why not."""
     headers = {"cache-control": "no-store", **headers_of(exc, _REALM)}
-    return JSONResponse({"error": {"message": exc.what}}, status_of(exc), headers)
+    status, message = (exc.status, exc.message) if isinstance(exc, RefusedError) else (status_of(exc), exc.what)
+    return JSONResponse({"error": message if bare else {"message": message}}, status, headers)
 
 
 async def body_of(request: Request) -> bytes:

@@ -13,7 +13,8 @@ from tipline.model.types import TYPES
 from tipline.sources.local import Local
 
 _SUFFIX = "_indicators"
-_TLP = {"white": "clear", "green": "green", "amber": "amber", "red": "red"}
+# `yellow` is what its pages and `minemeld-sync.py` offered in place of amber.
+_TLP = {"white": "clear", "green": "green", "yellow": "amber", "amber": "amber", "red": "red"}
 _SHARE = {0: "white", 1: "green", 2: "amber", 3: "amber", 4: "red"}
 _TYPES = {kind.minemeld: name for name, kind in TYPES.items() if kind.minemeld}
 _WORDS = {name: kind.minemeld for name, kind in TYPES.items() if kind.minemeld}
@@ -144,6 +145,8 @@ def _entry(record: Record, ttl: int | None) -> Record:
     entry = {"value": record["indicator"], "type": _TYPES.get(kind, kind) if kind else None}
     if ttl is not None:
         entry["ttl"] = f"{ttl}s"
+    elif record.get("ttl") is not None:
+        entry["ttl"] = "never"
     if share is not None:
         entry["tlp"] = _TLP[share]
     if record.get("comment"):

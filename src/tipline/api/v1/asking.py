@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tipline.api.identity import Principal, identity_of
+from tipline.api.identity import identity_of
+from tipline.api.principal import Principal
 from tipline.engine.operations import Operations
 from tipline.engine.people import RequestError
 from tipline.errors import TiplineError

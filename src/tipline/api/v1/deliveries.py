@@ -5,20 +5,44 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.responses import Response
 
-from tipline.api.v1.asking import Configuring, Cursor, Holds, Read, cursor, position
+from tipline.api.v1.asking import CHANGED, Body, Configuring, Cursor, Holds, Read, cursor, position, tagged
 from tipline.api.v1.nodes import Limit, Name
 from tipline.durations import Duration
 from tipline.engine.defender_items import Group
+from tipline.engine.override_operations import Changes
 
 router = APIRouter(prefix="/deliveries", tags=["deliveries"])
 Word = Annotated[str, Query(max_length=200)]
+Value = Annotated[str, Query(max_length=8000, description="The indicator, in any spelling.")]
+TypeOf = Annotated[str | None, Query(alias="type", max_length=40, description="Its type; detected unless given.")]
+
+
+class Wish(Body):
+    """How one indicator is to be at the far side, and why."""
+
+    changes: Changes = Field(description="What is set; the rest is as the output's settings say.")
+    reason: str = Field(min_length=1, max_length=2000, description="Why; kept with it.")
+    until: str | None = Field(
+        default=None, max_length=40, description="When the override ends, such as 7d or a moment; never unless given."
+    )
+    confirmed: bool = Field(default=False, description="Needed for an action that blocks or lets through.")
 
 
 @router.get("")
 def deliveries(asked: Read) -> dict[str, Any]:
     """Every delivery: state, lag, counts, and refusals by reason."""
     return asked.call("deliveries")
+
+
+@router.get("/{name}/history")
+def history(
+    asked: Read, name: Name, span: Annotated[Duration | None, Query(description="How far back, such as 7d.")] = None
+) -> dict[str, Any]:
+    """What the delivery did over time: sent, accepted, errors and deleted, in equal parts of the span (24h)."""
+    return asked.call("delivery_history", output=name, span=span)
 
 
 @router.get("/{name}/receipts")
@@ -71,13 +95,15 @@ def defender_items(
     by: Annotated[str, Query(max_length=200, description="Who made it.")] = "",
     text: Annotated[str, Query(max_length=200, description="A part of the value or the title.")] = "",
     expires: Annotated[Duration | None, Query(description="Expires within this time, such as 7d.")] = None,
+    edited: Annotated[bool | None, Query(description="Whether people have set something for it.")] = None,
     limit: Limit = 100,
     cursor_: Cursor = None,
 ) -> dict[str, Any]:
     """A Defender tenant's indicators: ours as accepted, others' as last read."""
-    wanted = {"group": group, "whose": whose, "action": action, "severity": severity, "by": by, "text": text}
+    words = {"group": group, "whose": whose, "action": action, "severity": severity, "by": by, "text": text}
+    wanted: dict[str, Any] = {**words, "expires": expires, "edited": edited}
     after = position(cursor_, str, str)
-    found = asked.call("defender_items", output=name, wanted={**wanted, "expires": expires}, limit=limit, after=after)
+    found = asked.call("defender_items", output=name, wanted=wanted, limit=limit, after=after)
     return {**found, "next": cursor(found["next"])}
 
 
@@ -115,3 +141,37 @@ def adopt(
 ) -> dict[str, Any]:
     """Match by value what an earlier tool left; with `apply`, make it ours; with `retire`, delete what none lists."""
     return asked.call("adopt", output=name, source=source, apply=apply, retire=retire)
+
+
+@router.get("/{name}/overrides")
+def overrides(
+    asked: Read,
+    name: Name,
+    text: Annotated[str, Query(max_length=200, description="A part of the value, the reason or who set it.")] = "",
+    limit: Limit = 100,
+    cursor_: Cursor = None,
+) -> dict[str, Any]:
+    """How people want single indicators to be at the far side, whatever sources and settings say."""
+    found = asked.call("overrides", output=name, text=text, limit=limit, after=position(cursor_, str, str))
+    return {**found, "next": cursor(found["next"])}
+
+
+@router.get("/{name}/override")
+def override_of(asked: Read, name: Name, value: Value, type_: TypeOf = None) -> Response:
+    """How people want one indicator to be; `override` is null if they want nothing."""
+    return tagged(asked.call("override_of", output=name, value=value, type=type_))
+
+
+@router.put("/{name}/override", responses=CHANGED)
+def override(asked: Holds, name: Name, value: Value, body: Wish, type_: TypeOf = None) -> Response:
+    """Set how one indicator is to be; it takes the place of what was set before."""
+    asked.unchanged("override_of", output=name, value=value, type=type_)
+    asked.call("override", output=name, value=value, type=type_, **dict(body))
+    return tagged(asked.call("override_of", output=name, value=value, type=type_))
+
+
+@router.delete("/{name}/override", responses=CHANGED)
+def override_remove(asked: Holds, name: Name, value: Value, type_: TypeOf = None) -> dict[str, Any]:
+    """Take an override back: the indicator is as the output's settings say again."""
+    asked.unchanged("override_of", output=name, value=value, type=type_)
+    return asked.call("override_remove", output=name, value=value, type=type_)

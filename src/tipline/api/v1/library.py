@@ -23,9 +23,11 @@ class Add(Body):
         description="Laid over the entry's; null takes one out. Secrets are named as ${secret:NAME}.",
         examples=[{"confidence": 70, "tags": ["phishing"]}],
     )
+    into: list[str] = Field(
+        default_factory=list, max_length=200, description="Processors and outputs that shall read it."
+    )
     base: int | None = Field(default=None, ge=0, le=1 << 53, description="The version that this began from.")
     message: str = Field(default="", max_length=2000, description="What it is for.")
-    approve: bool = Field(default=False, description="Whether its changes may pass the guards.")
 
 
 @router.get("")

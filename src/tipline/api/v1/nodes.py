@@ -60,3 +60,9 @@ def holds(asked: Read) -> dict[str, Any]:
 def approve(asked: Holds, name: Name) -> dict[str, Any]:
     """Release what a guard keeps back on a node."""
     return asked.call("approve", node=name)
+
+
+@router.post("/holds/{name}/keep")
+def keep(asked: Holds, name: Name) -> dict[str, Any]:
+    """Leave at its far side what a removed output put there, and forget it."""
+    return asked.call("keep", node=name)

@@ -46,7 +46,7 @@ def import_feeds(body: str, where: str = "feeds") -> Imported:
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}", where=where, fix="export the feeds from MISP again") from error
     if isinstance(document, Mapping):
-        document = document.get("response", [document])
+        document = document.get("response", document.get("feeds", [document]))
     if not isinstance(document, list) or not all(isinstance(entry, Mapping) for entry in document):
         raise FormatError(
             "this is no list of feeds",
@@ -176,7 +176,7 @@ class _Feed:
         if "publish_timestamp" in parameters:
             self._say("rules", "lost", "publish_timestamp: a feed's manifest does not hold it; use max_age")
         if truth(settings.get("unpublish_event")):
-            self._keep("settings.unpublish_event", settings.get("unpublish_event"))
+            self._say("settings.unpublish_event", "later", "there are no events of feeds yet")
         self._say("attributes", "changed", "what is gone from an event is withdrawn; MISP kept it")
 
     def _text(self, form: str, settings: Mapping[str, Any]) -> None:
@@ -196,15 +196,15 @@ class _Feed:
                 "translated",
                 "off: mode append, expire never; snapshot would withdraw what left",
             )
-        self._keep("fixed_event", fixed)
-        if truth(self.feed.get("publish")):
-            self._keep("publish", True)
-
-    def _keep(self, setting: str, given: Any) -> None:
-        """A setting of MISP's events is kept in the note, for the day when there are events."""
-        value = "yes" if truth(given) else "no"
-        self.source["note"] += f"; {setting}: {value}"
-        self._say(setting, "later", f"kept in the note ({setting}: {value}): there are no events of feeds yet")
+        event = {
+            **({} if fixed else {"fixed": False}),
+            **({"publish": True} if truth(self.feed.get("publish")) else {}),
+        }
+        if event:
+            self.source["event"] = event
+        self._say("fixed_event", "later", "kept as event.fixed: there are no events of feeds yet")
+        if "publish" in event:
+            self._say("publish", "later", "kept as event.publish: there are no events of feeds yet")
 
     def _csv(self, csv: Mapping[str, Any]) -> None:
         columns = [int(part) for part in re.findall(r"\d+", text(csv.get("value")))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -31,13 +32,13 @@ def session(page: Viewer) -> Response:
 
 
 @router.get("/sign-in")
-def sign_in(page: Anybody, next: str = "") -> Response:  # noqa: A002 - as in the address
-    """The sign-in form."""
+def sign_in(page: Anybody, next: str = "", left: str = "") -> Response:  # noqa: A002 - as in the address
+    """The sign-in form; `left`: who vouched for whoever has just signed out."""
     if page.site.door.is_new():
         return RedirectResponse(f"{PREFIX}/first-visit", HTTPStatus.SEE_OTHER)
     if page.signed_in:
         return _go(next_path(next))
-    return _sign_in_form(page, next=next)
+    return _sign_in_form(page, way=next, left=left)
 
 
 @router.post("/sign-in")
@@ -47,16 +48,49 @@ def signed_in(page: Anybody, form: Form) -> Response:
     try:
         page.site.door.enter(page.request, answer, name=form["name"], password=form["password"])
     except TiplineError as exc:
-        return _sign_in_form(page, next=form["next"], name=form["name"], error=str(exc), status=status_of(exc))
+        return _sign_in_form(page, way=form["next"], name=form["name"], error=str(exc), status=status_of(exc))
     return answer
 
 
 @router.post("/sign-out")
 def sign_out(page: Viewer) -> Response:
     """End the session."""
-    answer = RedirectResponse(f"{PREFIX}/sign-in", HTTPStatus.SEE_OTHER)
+    issuer = page.person.issuer
+    answer = _go(f"/sign-in?left={quote(issuer)}" if issuer else "/sign-in")
     page.site.door.leave(page.request, answer)
     return answer
+
+
+@router.get("/sign-on/{issuer}")
+def sign_on(page: Anybody, issuer: str, next: str = "") -> Response:  # noqa: A002 - as in the address
+    """On to an issuer that vouches for people."""
+    try:
+        return page.site.door.send(page.request, issuer, next)
+    except TiplineError as exc:
+        return _sign_in_form(page, way=next, error=str(exc), status=status_of(exc))
+
+
+@router.get("/sign-on/{issuer}/back")
+def signed_on(page: Anybody, issuer: str) -> Response:
+    """Back from an issuer; then on to where one was going."""
+    answer = _go("/overview")
+    try:
+        way = page.site.door.arrive(page.request, answer, issuer)
+    except TiplineError as exc:
+        return _sign_in_form(page, error=str(exc), status=status_of(exc))
+    answer.headers["location"] = f"{PREFIX}{next_path(way)}"
+    return answer
+
+
+@router.post("/sign-on/{issuer}/logout")
+def signed_off(page: Anybody, form: Form, issuer: str) -> Response:
+    """An issuer says that somebody has signed out there (back-channel logout)."""
+    try:
+        ended = page.site.door.end(page.request, issuer, form["logout_token"])
+    except TiplineError as exc:
+        told = {"error": "invalid_request", "error_description": str(exc)}
+        return JSONResponse(told, HTTPStatus.BAD_REQUEST)
+    return JSONResponse({"ended": ended})
 
 
 @router.get("/first-visit")
@@ -85,12 +119,32 @@ def _go(path: str) -> RedirectResponse:
     return RedirectResponse(f"{PREFIX}{path}", HTTPStatus.SEE_OTHER)
 
 
-def _sign_in_form(page: Page, *, next: str, name: str = "", error: str = "", status: int = 200) -> Response:  # noqa: A002
-    ways = [{"label": label, "address": address} for label, address in page.site.door.ways()]
-    view: dict[str, Any] = {"next": next, "name": name, "error": error, "ways": ways}
+def _sign_in_form(
+    page: Page,
+    *,
+    way: str = "",
+    name: str = "",
+    error: str = "",
+    left: str = "",
+    status: int = 200,
+) -> Response:
+    door, query = page.site.door, f"?{urlencode({'next': way})}" if way else ""
+    view: dict[str, Any] = {
+        "next": way, "name": name, "error": error, "passwords": door.passwords(), "leaving": _leaving(page, left),
+        "ways": [{"label": label, "address": address + query} for label, address in door.ways()],
+    }  # fmt: skip
     return page.show("account/sign_in.html", view, title="Sign in", status=status)
 
 
+def _leaving(page: Page, issuer: str) -> str | None:
+    """Where somebody who has signed out here can do so at their issuer, too."""
+    try:
+        return page.site.door.leaving(page.request, issuer) if issuer else None
+    except TiplineError:
+        return None
+
+
 def _first_visit_form(page: Page, token: str = "", name: str = "", error: str = "", status: int = 200) -> Response:
-    view = {"token": token, "name": name, "error": error, "least": LEAST_LENGTH}
+    ways = [{"label": label, "address": address} for label, address in page.site.door.ways()]
+    view = {"token": token, "name": name, "error": error, "least": LEAST_LENGTH, "ways": ways}
     return page.show("account/first_visit.html", view, title="First visit", status=status)

@@ -77,7 +77,7 @@ def user_change(page: Admin, form: Form, name: str) -> Response:
     """Change a user."""
     changes: dict[str, Any] = {
         "display": form["display"], "role": form["role"], "team": form["team"], "tags": form["tags"].split(),
-        "disabled": form["disabled"] == "yes",
+        "disabled": form["disabled"] == "yes", "subject": form["subject"],
     }  # fmt: skip
     return _attempt(page, name, "user_change", {"name": name, "changes": changes}, f"{name} was changed.")
 
@@ -137,6 +137,23 @@ def sessions(page: Admin) -> Response:
     ]
     rows.sort(key=lambda row: row["seen"], reverse=True)
     return page.show("administration/sessions.html", {"sessions": rows, "here": "sessions"}, title="Sessions")
+
+
+@router.get("/administration/sign-on")
+def sign_on(page: Admin) -> Response:
+    """Who vouches for people, what that lets these do, and the addresses that issuers have to know."""
+    return _sign_on(page)
+
+
+@router.post("/administration/sign-on/{issuer}/check")
+def sign_on_check(page: Admin, issuer: str) -> Response:
+    """Ask an issuer for its discovery document and keys."""
+    found, refused = tried(lambda: page.site.door.check(issuer))
+    if refused:
+        return _sign_on(page, **refused)
+    title = next(each["title"] for each in page.site.door.issuers(page.request) if each["name"] == issuer)
+    keys = "1 key" if found["keys"] == 1 else f"{found['keys']} keys"
+    return page.done(f"{title} answers, and signs with {keys}.", "/administration/sign-on")
 
 
 @router.get("/administration/health")
@@ -200,6 +217,15 @@ def _attempt(
 ) -> Response:
     _, refused = tried(lambda: page.operations.call(operation, arguments))
     return _user(page, name, **refused) if refused else page.done(said, path or _path(name))
+
+
+def _sign_on(page: Page, *, error: str = "", fix: str = "", status: int = 200) -> Response:
+    door = page.site.door
+    view = {
+        "issuers": door.issuers(page.request), "only": not door.passwords(), "error": error, "fix": fix,
+        "here": "sign-on",
+    }  # fmt: skip
+    return page.show("administration/sign_on.html", view, title="Single sign-on", status=status)
 
 
 def _path(name: str) -> str:

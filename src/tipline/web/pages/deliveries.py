@@ -10,10 +10,12 @@ from fastapi.responses import Response
 from tipline.engine.defender_items import GROUPS
 from tipline.engine.people import RequestError
 from tipline.engine.slots import PLACED
+from tipline.engine.trends import DeliveryTrend
 from tipline.store.receipts import ACCEPTED, PARKED, SENDING, WITHDRAWING, WITHDRAWN
-from tipline.web import places
+from tipline.web import charts, places
 from tipline.web.page import Analyst, Editor, Form, Page, Viewer
 from tipline.web.site import Nav
+from tipline.web.spans import SPANS, span
 from tipline.web.tables import Column, Table, matching
 
 router = APIRouter()
@@ -42,23 +44,27 @@ _COLUMNS = (
 
 
 @router.get("/deliveries")
-def deliveries(page: Viewer, text: str = "", sort: str = "output") -> Response:
+def deliveries(page: Viewer, text: str = "", sort: str = "output", period: str = "") -> Response:
     """Every far side: how far it has come, and what stands in its way."""
-    rows = [_row(each) for each in page.operations.call("deliveries", {})["deliveries"]]
+    told = page.operations.call("deliveries", {})
+    rows = [_row(each) for each in told["deliveries"]]
     found = matching(rows, text, ("output", "kind", "state", "message"))
     table = Table(_COLUMNS, found, sort=sort, size=_MOST)
     sums = {
         name: sum(row[name] for row in rows) for name in ("held", "sent", "accepted", "errors", "deleted", "parked")
     }
     trouble = [row for row in rows if row["message"]]
-    view = {"table": table, "sums": sums, "trouble": trouble, "text": text}
+    view = {
+        "table": table, "sums": sums, "trouble": trouble, "text": text, "leaving": told["leaving"],
+        **_over_time(page, None, period),
+    }  # fmt: skip
     return page.show("deliveries/index.html", view, title="Deliveries")
 
 
 @router.get("/deliveries/{name}")
-def delivery(page: Viewer, name: str) -> Response:
-    """One far side: state, queue, errors by reason, what it has, and how the last comparison ended."""
-    return _delivery(page, name)
+def delivery(page: Viewer, name: str, period: str = "") -> Response:
+    """One far side: state, over time, queue, errors by reason, what it has, and how the last comparison ended."""
+    return _delivery(page, name, period=period)
 
 
 @router.post("/deliveries/{name}/check")
@@ -217,7 +223,16 @@ def _adopting(page: Page, name: str, source: str, plan: dict[str, Any] | None) -
     return page.show("deliveries/adopt.html", view, title=f"Adopt into {name}")
 
 
-def _delivery(page: Page, name: str, **more: Any) -> Response:
+def _over_time(page: Page, name: str | None, period: str) -> dict[str, Any]:
+    """Charts of what deliveries did within a period."""
+    word, length = span(period)
+    found = DeliveryTrend(**page.operations.call("delivery_history", {"output": name, "span": length}))
+    numbers = {each: sum(getattr(found, each)) for each in ("sent", "accepted", "errors", "deleted")}
+    charted = {"delivered": charts.delivered(found), "refused": charts.refused(found)}
+    return {"period": word, "periods": list(SPANS), "numbers": numbers, **charted}
+
+
+def _delivery(page: Page, name: str, *, period: str = "", **more: Any) -> Response:
     state = _one(page, name)
     settings = page.engine.configuration.outputs[name].settings
     foreign = int(state["detail"].get("foreign") or 0)
@@ -232,6 +247,7 @@ def _delivery(page: Page, name: str, **more: Any) -> Response:
         "checked": None,
         "report": None,
         "here": "",
+        **_over_time(page, name, period),
         **more,
     }
     return page.show("deliveries/delivery.html", view, title=name)

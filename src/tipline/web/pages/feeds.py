@@ -1,33 +1,39 @@
-"""Feeds: every source with its state, schedule and account; and how much they have in common."""
+"""Feeds: every source with its state, schedule and account; switched, fetched and removed; and their overlap."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
-from tipline.durations import format_duration
-from tipline.model.tlp import name as tlp_name
-from tipline.sources.base import Source
-from tipline.web.page import Page, Viewer
+from tipline.web.page import Analyst, Editor, Form, Page, Viewer
 from tipline.web.site import Nav
 from tipline.web.tables import Column, Table, matching
 
 router = APIRouter()
 NAV = Nav("Feeds", "/feeds", key="f", order=30, icon="feeds")
+Name = Annotated[str, Path(max_length=200)]
 _COLUMNS = [
     Column("name", "Feed"),
-    Column("kind", "Kind"),
     Column("state", "State"),
     Column("indicators", "Indicators", number=True),
     Column("read", "Read", number=True),
-    Column("dropped", "Dropped", number=True),
+    Column("rejected", "Dropped", number=True),
     Column("added", "Added", number=True),
     Column("removed", "Removed", number=True),
     Column("last_run", "Last run"),
-    Column("poll", "Poll", sort=False),
+    Column("do", "Actions", sort=False),
 ]
+_TASKS = [
+    Column("name", "Feed"),
+    Column("every", "Every", sort=False),
+    Column("last_run", "Last"),
+    Column("next_run", "Next"),
+    Column("state", "Result"),
+    Column("message", "Message", sort=False),
+]
+_SEARCHED = ["name", "kind", "note", "team", "url"]
 _MOST_COMPARED = 40
 
 
@@ -36,9 +42,47 @@ def feeds(page: Viewer, q: str = "", state: str = "", sort: str = "name", at: in
     """The sources, searched and sorted."""
     rows = _rows(page)
     states = sorted({row["state"] for row in rows})
-    chosen = [row for row in matching(rows, q, ["name", "kind", "note", "team"]) if not state or row["state"] == state]
+    chosen = [row for row in matching(rows, q, _SEARCHED) if not state or row["state"] == state]
     table = Table(_COLUMNS, chosen, sort, at)
     return page.show("feeds/index.html", {"table": table, "q": q, "state": state, "states": states}, title="Feeds")
+
+
+@router.get("/feeds/schedule")
+def schedule(page: Viewer, q: str = "", sort: str = "next_run", at: int = 1) -> Response:
+    """Scheduled tasks: how often each feed is fetched, when it was and will be, and what came of it."""
+    rows = [row for row in matching(_rows(page), q, _SEARCHED) if row["polled"] and row["mine"]]
+    return page.show("feeds/schedule.html", {"table": Table(_TASKS, rows, sort, at), "q": q}, title="Scheduled tasks")
+
+
+@router.post("/feeds/{name}/schedule")
+def scheduled(page: Editor, form: Form, name: Name) -> Response:
+    """Change how often a feed is fetched."""
+    _change(page, name, {"every": form["every"] or None}, f"{name} is fetched every {form['every']}")
+    return page.done(f"{name} is now fetched every {form['every'] or '1h, as by default'}.", "/feeds/schedule")
+
+
+@router.post("/feeds/{name}/switch")
+def switch(page: Editor, form: Form, name: Name) -> Response:
+    """Switch a feed on, or off: it keeps what it holds."""
+    on = form["enabled"] == "yes"
+    _change(page, name, {"enabled": None if on else False}, f"{name} switched {'on' if on else 'off'}")
+    said = f"{name} is on, and fetched when it is due." if on else f"{name} is off. It keeps what it holds."
+    return page.done(said, "/feeds")
+
+
+@router.post("/feeds/{name}/fetch")
+def fetch(page: Analyst, name: Name) -> Response:
+    """Fetch a feed now."""
+    done = page.operations.call("poll", {"source": name})
+    said = f"{name}: {done['message'] or done['state']}; {done['added']:,} added, {done['removed']:,} removed."
+    return page.done(said, "/feeds")
+
+
+@router.post("/feeds/{name}/remove")
+def remove(page: Editor, form: Form, name: Name) -> Response:
+    """Take a feed out, with what it claims."""
+    page.operations.call("feed_remove", {"name": name, "message": form["message"]})
+    return page.done(f"{name} is removed, and what only it had is withdrawn.", "/feeds")
 
 
 @router.get("/feeds/overlap")
@@ -68,24 +112,9 @@ def _cell(same: bool, size: int, common: int) -> dict[str, Any]:
 
 
 def _rows(page: Page) -> list[dict[str, Any]]:
-    nodes = page.nodes()
-    rows = []
-    for each in page.operations.call("status", {})["nodes"]:
-        node = nodes.get(each["name"])
-        if not isinstance(node, Source):
-            continue
-        settings = node.settings
-        rows.append(
-            {
-                **each,
-                "dropped": sum(each["dropped"].values()),
-                "note": settings.note,
-                "every": format_duration(settings.every) if each["next_run"] else "",
-                "mode": settings.mode,
-                "tlp": None if settings.tlp is None else tlp_name(settings.tlp),
-                "actionable": settings.actionable,
-                "distribution": settings.distribution,
-                "polled": each["kind"] not in {"local", "never-block", "ingest"},
-            }
-        )
-    return rows
+    found = page.operations.call("feeds", {})["feeds"]
+    return [{**each, "rejected": sum(each["dropped"].values())} for each in found if each["kind"] != "never-block"]
+
+
+def _change(page: Page, name: str, settings: dict[str, Any], message: str) -> None:
+    page.operations.call("feed_change", {"name": name, "settings": settings, "message": message})

@@ -56,7 +56,7 @@ def added(page: Analyst, form: Form) -> Response:
     if not chosen:
         raise RequestError("nothing was chosen", fix="go back, and tick what is to be added")
     common: dict[str, Any] = {
-        "ttl": form["ttl"] or None,
+        "ttl": form["ttl"] or "never",
         "comment": form["comment"] or None,
         "tlp": form["tlp"] or None,
         "tags": [tag for tag in (part.strip() for part in form["tags"].split(",")) if tag],

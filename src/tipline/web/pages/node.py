@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
 from tipline.config.builtins import reserved
+from tipline.engine.leaving import RETIREMENT
 from tipline.engine.people import RequestError
 from tipline.engine.trends import trend
 from tipline.kinds import Kind
@@ -66,8 +67,17 @@ def poll(page: Analyst, name: Name) -> Response:
 @router.post("/nodes/{name}/approve")
 def approve(page: Analyst, name: Name) -> Response:
     """Let through what a guard holds."""
-    page.operations.call("approve", {"node": name})
+    done = page.operations.call("approve", {"node": name})
+    if done["what"] == RETIREMENT:
+        return page.done(f"{done['removed']:,} copies of {name} are being withdrawn.", "/deliveries")
     return page.done(f"What was held on {name} has been let through.", f"/nodes/{quote(name)}")
+
+
+@router.post("/nodes/{name}/keep")
+def keep(page: Analyst, name: Name) -> Response:
+    """Leave the copies of an output that is gone at its far side."""
+    done = page.operations.call("keep", {"node": name})
+    return page.done(f"{done['kept']:,} copies of {name} stay at its far side.", "/deliveries")
 
 
 def _known(page: Page, name: str) -> Kind[Any]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tipline.config.importers.minemeld.miners import LOCALDB_TTL
 from tipline.config.importers.minemeld.nodes import Node
 from tipline.config.importers.minemeld.tree import Tree
 from tipline.config.importers.report import Imported
@@ -65,11 +66,11 @@ def _database(node: Node, body: bytes, made: Imported, now: datetime) -> Iterato
             made.say(node.name, "indicators", "lost", f"the database cannot be read: {exc}")
             return
     for value, _type, attributes, ends, updated in rows:
-        seconds = _left(ends, updated, node.config.get("default_ttl", 86400), now)
+        seconds = _left(ends, updated, node.config.get("default_ttl", LOCALDB_TTL), now)
         if seconds is not None and seconds <= 0:
             made.say(node.name, "indicators", "kept", "entries that had expired are left out")
             continue
-        yield {**_entry(str(value), _object(attributes)), **({} if seconds is None else {"ttl": f"{seconds}s"})}
+        yield {**_entry(str(value), _object(attributes)), "ttl": "never" if seconds is None else f"{seconds}s"}
 
 
 def _object(text: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _READS = {"url", "indicator", "fields", "fieldnames", "ignore_regex", "extractor
 _COLUMNS = {"type": "type", "confidence": "confidence", "direction": "direction", "share_level": "tlp",
             "first_seen": "first_seen", "last_seen": "last_seen"}  # fmt: skip
 _AGE = re.compile(r"(?:(\w+)\+)?(\d+)([dhm])")
+LOCALDB_TTL = 86_400  # seconds; of localdb.Miner, unless a node says otherwise
 Reader = Callable[[Node, Imported], dict[str, Any]]
 
 
@@ -351,4 +352,7 @@ def misp(node: Node, made: Imported) -> dict[str, Any]:
 def local(node: Node, made: Imported) -> dict[str, Any]:
     """local.Yaml*FT and localdb.Miner: what people and scripts add, under the same name."""
     made.say(node.name, "indicators", "kept", "scripts go on adding at the same address")
-    return {"kind": "local"}
+    if not node.cls.endswith("localdb.Miner"):
+        return {"kind": "local"}
+    seconds = node.config.get("default_ttl", LOCALDB_TTL)
+    return {"kind": "local", **({"ttl": f"{seconds}s"} if isinstance(seconds, int) and seconds > 0 else {})}
