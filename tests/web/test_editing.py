@@ -279,3 +279,15 @@ def test_who_may_not_edit_sees_no_way_to_and_is_refused(browser: Browser, lab: L
     for path in ("/pipeline/keep", "/pipeline/commit", "/nodes/plain/drop", "/pipeline/history/1/revert"):
         assert stage.send(page, lab, path, {"name": "x", "section": "sources"}).status == 403
     context.close()
+
+
+def test_what_a_source_said_last_is_text_and_a_file(lab_page: Page, lab: Lab) -> None:
+    lab.operations.call("poll", {"source": stage.NODE})
+    lab_page.goto(lab.ui(f"/nodes/{stage.NODE}"))
+    expect(lab_page.locator("#body + a, header:has(#body) a")).to_have_text(re.compile("Download"))
+    expect(lab_page.locator("pre", has_text=stage.SCRIPT)).to_be_visible()
+    answer = lab_page.request.get(lab.ui(f"/nodes/{stage.NODE}/body"))
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert stage.SCRIPT in answer.text()
