@@ -143,8 +143,10 @@ def _plan(page: Page, message: str, refused: dict[str, Any]) -> Response:
 
 
 def _much(output: dict[str, Any]) -> bool:
-    """Whether a guard may hold what an output would lose or gain."""
+    """Whether what an output would lose or gain may be held: by its guard, or since it is taken out."""
     before, gone, new = output["published"], output["removed"], output["added"]
+    if output["state"] == "gone":
+        return bool(gone)
     return output["state"] == "changed" and bool(before) and (gone * 10 > before * 3 or new > before * 9)
 
 
