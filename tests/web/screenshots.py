@@ -11,7 +11,7 @@ from web import stage
 PICTURES = {
     "overview": "/overview?period=1h",
     "pipeline": "/pipeline",
-    "editing": "/nodes/plain/edit",
+    "editing": "/pipeline/new?entry=abusech-feodo-ip",
     "feeds": "/feeds",
     "indicators": "/indicators?text=203.0.114",
 }
