@@ -23,7 +23,7 @@ from tipline.engine.people import RequestError
 from tipline.engine.signin import ABSOLUTE, IDLE, SignInRefusedError
 from tipline.model.strength import weakness
 from tipline.store.accounts import KEYS, SESSIONS, USERS, some
-from tipline.store.audit import audit_entries
+from tipline.store.audit import AuditFilter, audit_entries
 
 TOKEN = "t0ken"
 ME = "/api/v1/me"
@@ -206,7 +206,7 @@ def test_failed_sign_ins_of_a_user_are_audited_and_of_nobody_are_not(accounts: A
     for name in ("ada", "nobody"):
         with pytest.raises(SignInRefusedError):
             accounts.signin.check(name, "wrong", "192.0.2.7")
-    (entry,) = audit_entries(accounts.control, 10, action="sign-in refused")
+    (entry,) = audit_entries(accounts.control, 10, AuditFilter(action="sign-in refused"))
     assert (entry["actor"], entry["team"], entry["subject"], entry["address"]) == (
         "ada", "default", "ada", "192.0.2.7")  # fmt: skip
     assert "wrong" not in str(entry)

@@ -27,7 +27,7 @@ from tipline.config.check import check_text
 from tipline.engine.accounts import Accounts
 from tipline.engine.core import Engine
 from tipline.engine.operations import Operations
-from tipline.store.audit import audit_entries
+from tipline.store.audit import AuditFilter, audit_entries
 
 NODES = {
     "sources": {"mine": {"kind": "local"}},
@@ -97,7 +97,7 @@ class House:
         assert browser("GET", "/ui/session", headers={"accept": "application/json"}).status_code == 401
 
     def audited(self, action: str) -> list[dict[str, Any]]:
-        return audit_entries(self.engine.control, 100, action=action)
+        return audit_entries(self.engine.control, 100, AuditFilter(action=action))
 
 
 @pytest.fixture

@@ -106,7 +106,9 @@ def test_commands_that_pages_name_exist(page: Path) -> None:
     group: Any = typer.main.get_command(app)
     for command, *words in _command_lines(page):
         assert command in group.commands
-        known = {option for param in group.commands[command].params for option in param.opts}
+        found = group.commands[command]
+        found = found.commands[words[0]] if hasattr(found, "commands") else found
+        known = {option for param in found.params for option in param.opts}
         assert {word for word in words if word.startswith("--")} <= known, (command, words)
 
 

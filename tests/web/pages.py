@@ -32,4 +32,7 @@ PAGES = [
     "/feeds/plain/edit",
     "/feeds/misp",
     "/activity",
+    "/activity?action=login&text=a&since=2026-01-01",
+    "/activity/logs",
+    "/activity/logs?level=warning&text=x",
 ]

@@ -1,4 +1,4 @@
-"""Logging: readable on a terminal, JSON elsewhere, always to standard error, and never a secret."""
+"""Logging: readable on a terminal, JSON elsewhere, to standard error and for searching, and never a secret."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
 
+from tipline.engine.logbook import LogBook
+
 MASK = "***"
 _SECRET_KEYS = re.compile(r"secret|token|passw|authori[sz]ation|api_?key|credential|cookie", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]*@")
+_PARAMETER = re.compile(r"(?i)([?&;][a-z0-9_-]*(?:key|token|secret|passw|auth|sig)[a-z0-9_-]*=)[^&#\s\"']+")
 _BEARER = re.compile(r"(?i)(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 
 
-def configure(level: int = logging.WARNING) -> None:
+def configure(level: int = logging.WARNING, folder: Path | None = None) -> None:
     """Set logging up.
 
     Args:
         level: least level that is written, as in `logging`.
+        folder: where the log is kept for being searched, too; None: nowhere.
     """
     terminal = sys.stderr.isatty()
+    kept = [_kept(LogBook(folder))] if folder else []
     renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
@@ -31,6 +37,7 @@ def configure(level: int = logging.WARNING) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *([] if terminal else [structlog.processors.format_exc_info]),
             masked,
+            *kept,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -48,6 +55,17 @@ def masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return {key: _hidden(key, value) for key, value in event.items()}
 
 
+def _kept(book: LogBook) -> Any:
+    """A structlog processor that writes each event to a log book."""
+
+    def keep(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        plain = structlog.processors.format_exc_info(logger, method, dict(event))
+        book.write(masked(logger, method, plain))
+        return event
+
+    return keep
+
+
 def _hidden(key: str, value: Any) -> Any:
     if _SECRET_KEYS.search(key):
         return MASK
@@ -56,5 +74,5 @@ def _hidden(key: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_hidden("", item) for item in value]
     if isinstance(value, str):
-        return _BEARER.sub(rf"\1 {MASK}", _USER_INFO.sub(f"{MASK}@", value))
+        return _PARAMETER.sub(rf"\1{MASK}", _BEARER.sub(rf"\1 {MASK}", _USER_INFO.sub(f"{MASK}@", value)))
     return value

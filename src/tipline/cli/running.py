@@ -54,6 +54,7 @@ def _serve(
     from tipline.cli.client import open_engine
     from tipline.cli.logs import configure
     from tipline.engine.accounts import first_token
+    from tipline.engine.logbook import FOLDER
 
     configure(logging.INFO)
 
@@ -76,6 +77,7 @@ def _serve(
         typer.get_text_stream("stdout").flush()
 
     with open_engine(session) as engine:
+        configure(logging.INFO, engine.file(FOLDER))
         run_server(engine, addresses, lists=lists, ready=ready, tls=Tls(*tls) if tls else None)
 
 

@@ -1,4 +1,4 @@
-"""Operations on accounts: users, keys and sessions, and the audit log."""
+"""Operations on accounts: users, keys and sessions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tipline.engine.accounts import RATE, Accounts
 from tipline.engine.operation import Base, operation
 from tipline.engine.visible import NotYoursError
 from tipline.model.roles import Role
-from tipline.store.audit import audit_entries
 
 _MOST = 1000
 
@@ -142,26 +141,6 @@ class AccountOperations(Base):
         ended = self.accounts.signin.end_all(name)
         self._note("sessions end", name, ended=ended)
         return {"ended": ended}
-
-    @operation
-    def audit(
-        self,
-        limit: int = Field(default=100, ge=1, le=_MOST),
-        before: int | None = None,
-        actor: str | None = None,
-        action: str | None = None,
-    ) -> dict[str, Any]:
-        """Who did what, newest first; without every team, what was done for the asker's own.
-
-        Args:
-            limit: how many at most.
-            before: entries older than the one with this number.
-            actor: who did it.
-            action: what was done.
-        """
-        team = None if self.asker.everywhere else self.asker.team
-        found = audit_entries(self.engine.control, limit, before=before, actor=actor, action=action, team=team)
-        return {"entries": found}
 
     def only_scopes(self, wanted: Iterable[str], mine: Iterable[str]) -> None:
         """Check that a key may do no more than who makes it.

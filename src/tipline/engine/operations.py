@@ -17,7 +17,9 @@ from tipline.engine.evaluate import Evaluated
 from tipline.engine.feedlist_operations import FeedListOperations
 from tipline.engine.leaving import RETIREMENT
 from tipline.engine.listfiles import write_files
+from tipline.engine.log_operations import LogOperations
 from tipline.engine.lookup import lookup
+from tipline.engine.news_operations import NewsOperations
 from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.override_operations import OverrideOperations
 from tipline.engine.paths import listing, why
@@ -61,6 +63,8 @@ class NewEntry(BaseModel):
 
 class Operations(
     TeamOperations,
+    LogOperations,
+    NewsOperations,
     SearchOperations,
     FeedListOperations,
     DraftOperations,

@@ -64,6 +64,16 @@ def delivery_trend(engine: Engine, outputs: Sequence[str], span: timedelta) -> D
     return DeliveryTrend([bucket * size for bucket in range(first, last + 1)], *map(list, zip(*parts, strict=True)))
 
 
+def totals(engine: Engine, asker: Asker, nodes: Iterable[str], since: datetime) -> dict[str, int]:
+    """How many indicators the asker's own nodes have added, removed and let expire since a moment."""
+    theirs = sorted(set(nodes) & set(owned(engine.graph, asker)))
+    expired = func.coalesce(func.json_extract(RUNS.c.dropped, "$.expired"), 0)
+    query = select(func.sum(RUNS.c.added), func.sum(RUNS.c.removed), func.sum(expired))
+    with engine.control.reading() as con:
+        row = con.execute(query.where(RUNS.c.started >= since, RUNS.c.node.in_(theirs))).one()
+    return {name: int(number or 0) for name, number in zip(("added", "removed", "expired"), row, strict=True)}
+
+
 def trend(engine: Engine, asker: Asker, nodes: Iterable[str], span: timedelta, step: timedelta | None = None) -> Trend:
     """What the asker's own nodes gained and lost within a span of time that ends now.
 

@@ -14,6 +14,7 @@ from tipline.api.v1 import (
     feeds,
     indicators,
     library,
+    logs,
     nodes,
     secrets,
     system,
@@ -51,6 +52,7 @@ def create_v1(operations: Operations) -> FastAPI:
         deliveries,
         accounts,
         backups,
+        logs,
     ):
         app.include_router(module.router)
     return app

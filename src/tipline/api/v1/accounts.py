@@ -1,4 +1,4 @@
-"""Users, teams, keys, sessions, and the audit log."""
+"""Users, teams, keys and sessions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from tipline.api.v1.asking import CHANGED, Body, Cursor, Feeds, Managing, Read, cursor, position, tagged
+from tipline.api.v1.asking import CHANGED, Body, Feeds, Managing, Read, tagged
 from tipline.durations import Duration
 from tipline.engine.account_operations import UserChanges
 from tipline.engine.accounts import RATE
@@ -148,17 +148,3 @@ def sessions(asked: Feeds) -> dict[str, Any]:
 def sessions_end(asked: Feeds) -> dict[str, Any]:
     """End all of the asker's browser sessions."""
     return asked.call("sessions_end")
-
-
-@router.get("/audit")
-def audit(
-    asked: Managing,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    actor: Annotated[str | None, Query(max_length=200)] = None,
-    action: Annotated[str | None, Query(max_length=60)] = None,
-    cursor_: Cursor = None,
-) -> dict[str, Any]:
-    """Who did what, newest first: actor, address, what was before and is after."""
-    (before,) = position(cursor_, int) or [None]
-    entries = asked.call("audit", limit=limit, before=before, actor=actor, action=action)["entries"]
-    return {"entries": entries, "next": cursor([entries[-1]["id"]]) if len(entries) == limit else None}

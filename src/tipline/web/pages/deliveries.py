@@ -99,7 +99,7 @@ def receipts(
     after: str = "",
 ) -> Response:
     """What the far side answered for each indicator."""
-    state_of = _one(page, name)
+    state_of = one(page, name)
     wanted = {"state": state, "types": [type] if type else None, "text": text, "reason": reason}
     place = places.read(after, 1)
     found = page.operations.call(
@@ -117,7 +117,7 @@ def receipts(
 @router.get("/deliveries/{name}/receipts/{key}")
 def receipt(page: Viewer, name: str, key: str) -> Response:
     """One receipt, with all that the far side has answered."""
-    state = _one(page, name)
+    state = one(page, name)
     found = page.operations.call("receipts", {"output": name, "key": key[:40], "limit": 1})["receipts"]
     if not found:
         raise RequestError("there is no such receipt", fix="it may have been withdrawn since: look for the value")
@@ -133,7 +133,7 @@ def receipt(page: Viewer, name: str, key: str) -> Response:
 @router.get("/deliveries/{name}/queue")
 def queue(page: Viewer, name: str, waiting: str = "", text: str = "", after: str = "") -> Response:
     """Which published indicators have a place at the far side, and which wait and why."""
-    state = _one(page, name)
+    state = one(page, name)
     arguments = {"output": name, "waiting": waiting, "text": text, "limit": _SHOWN, "after": places.read(after, 2)}
     found = page.operations.call("slots", arguments)
     reasons = sorted({*state["detail"].get("waiting", {}), *([waiting] if waiting not in {"", PLACED} else [])})
@@ -147,38 +147,26 @@ def queue(page: Viewer, name: str, waiting: str = "", text: str = "", after: str
 @router.get("/deliveries/{name}/defender")
 def defender(
     page: Viewer, name: str, tab: str = "", whose: str = "", action: str = "", severity: str = "", by: str = "",
-    expires: str = "", text: str = "", after: str = "",
+    expires: str = "", edited: str = "", text: str = "", after: str = "",
 ) -> Response:  # fmt: skip
     """A tenant's indicators as its portal lists them: ours and others'."""
-    state = _one(page, name)
-    asked = {"whose": whose, "action": action, "severity": severity, "by": by, "expires": expires}
+    state = one(page, name)
+    asked = {"whose": whose, "action": action, "severity": severity, "by": by, "expires": expires, "edited": edited}
     wanted = {word: value or None for word, value in asked.items() if value} | {"group": tab or None, "text": text}
     place = places.read(after, 2)
     found = page.operations.call("defender_items", {"output": name, "wanted": wanted, "limit": _SHOWN, "after": place})
     view = {
         "delivery": state, **found, "next": places.written(found["next"]), "tab": tab, "after": after, "text": text,
         **asked,
-        "tabs": list(GROUPS), "ends": ENDS, "limit": TENANT_LIMIT, "here": "defender",
+        "tabs": list(GROUPS), "ends": ENDS, "here": "defender", **_room(page, state),
     }  # fmt: skip
     return page.show("deliveries/defender.html", view, title=f"Defender: {name}")
-
-
-@router.get("/deliveries/{name}/defender/{far_id}")
-def defender_item(page: Viewer, name: str, far_id: str) -> Response:
-    """One of a tenant's indicators."""
-    state = _one(page, name)
-    wanted = {"output": name, "wanted": {"id": far_id[:200]}, "limit": 1}
-    found = page.operations.call("defender_items", wanted)
-    if not found["items"]:
-        raise RequestError("there is no such indicator", fix="read the tenant again with Reconcile")
-    view = {"delivery": state, "item": found["items"][0], "read": found["read"], "here": "defender"}
-    return page.show("deliveries/defender_item.html", view, title="Defender indicator")
 
 
 @router.get("/deliveries/{name}/sentinel")
 def sentinel(page: Viewer, name: str) -> Response:
     """What a workspace has received: by type, source, confidence and end."""
-    state = _one(page, name)
+    state = one(page, name)
     found = page.operations.call("far_side", {"output": name})
     settings = page.engine.configuration.outputs[name].settings
     place = {word: getattr(settings, word, "") for word in ("workspace_id", "workspace_name", "source_system")}
@@ -189,7 +177,7 @@ def sentinel(page: Viewer, name: str) -> Response:
 @router.get("/deliveries/{name}/preview")
 def preview(page: Viewer, name: str, limit: int = 3) -> Response:
     """The requests that would be made for the first published indicators; none is made."""
-    state = _one(page, name)
+    state = one(page, name)
     shown = max(1, min(limit, 100))
     found = {} if state["missing"] else page.operations.call("try_delivery", {"output": name, "limit": shown})
     view = {"delivery": state, "found": found, "limit": shown, "here": "preview"}
@@ -211,7 +199,7 @@ def adopt(page: Editor, form: Form, name: str) -> Response:
 
 
 def _adopting(page: Page, name: str, source: str, plan: dict[str, Any] | None) -> Response:
-    state = _one(page, name)
+    state = one(page, name)
     creators: dict[str, int] = {}
     if state["kind"] == _DEFENDER:
         found = page.operations.call("defender_items", {"output": name, "wanted": {"whose": "foreign"}, "limit": 1000})
@@ -233,16 +221,13 @@ def _over_time(page: Page, name: str | None, period: str) -> dict[str, Any]:
 
 
 def _delivery(page: Page, name: str, *, period: str = "", **more: Any) -> Response:
-    state = _one(page, name)
+    state = one(page, name)
     settings = page.engine.configuration.outputs[name].settings
-    foreign = int(state["detail"].get("foreign") or 0)
     view = {
         "delivery": state,
         "has": page.operations.call("far_side", {"output": name}),
-        "capacity": getattr(settings, "capacity", None),
         "mode": getattr(settings, "mode", "live"),
-        "foreign": foreign,
-        "limit": TENANT_LIMIT,
+        **_room(page, state),
         "last_reconcile": state["detail"].get("reconcile"),
         "checked": None,
         "report": None,
@@ -253,7 +238,15 @@ def _delivery(page: Page, name: str, *, period: str = "", **more: Any) -> Respon
     return page.show("deliveries/delivery.html", view, title=name)
 
 
-def _one(page: Page, name: str) -> dict[str, Any]:
+def _room(page: Page, state: dict[str, Any]) -> dict[str, Any]:
+    """The tenant's slots; capacity is None where there are none."""
+    settings = page.engine.configuration.outputs[state["output"]].settings
+    foreign = int(state["detail"].get("foreign") or 0)
+    return {"capacity": getattr(settings, "capacity", None), "foreign": foreign, "limit": TENANT_LIMIT}
+
+
+def one(page: Page, name: str) -> dict[str, Any]:
+    """A delivery by its output's name, with what every page of it shows."""
     found = [each for each in page.operations.call("deliveries", {})["deliveries"] if each["output"] == name]
     if not found:
         raise RequestError(f"there is no delivery {name[:100]}", fix="choose one from Deliveries")

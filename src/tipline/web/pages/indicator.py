@@ -115,7 +115,7 @@ def _detail(page: Page, value: str, type_: str) -> Response:
     view = {
         **found,
         "claims": claims,
-        "outputs": [_worded(held) for held in found["outputs"]],
+        "outputs": [{"override": None, "waiting": None, **_worded(held)} for held in found["outputs"]],
         "nodes": [{**step, "why": DROP_REASONS.get(step["reason"] or "", step["reason"])} for step in found["nodes"]],
         "timeline": _timeline(found),
         "verdict": _verdict(found),

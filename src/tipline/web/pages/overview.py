@@ -46,10 +46,26 @@ def overview(page: Viewer, period: str = "") -> Response:
         },
         "flow": charts.flow(found),
         "held": charts.held(found, held),
-        "outputs": [{**each, "delivery": delivered.get(each["name"])} for each in nodes if each["sort"] == "output"],
+        "outputs": [
+            {**each, "delivery": delivered.get(each["name"]), "room": _room(page, delivered.get(each["name"]))}
+            for each in nodes
+            if each["sort"] == "output"
+        ],
         "entries": _last_entries(page),
+        # A page that fetches itself again is nobody looking.
+        "news": page.operations.call("news", {"look": "hx-request" not in page.request.headers}),
     }
     return page.show("overview/index.html", view, title="Overview")
+
+
+def _room(page: Page, delivery: dict[str, Any] | None) -> dict[str, int] | None:
+    """How much of its far side's room is taken, ours and others', of what the output may use; None without a limit."""
+    settings = page.engine.configuration.outputs[delivery["output"]].settings if delivery else None
+    capacity = getattr(settings, "capacity", None)
+    if delivery is None or capacity is None:
+        return None
+    foreign = int(delivery["detail"].get("foreign") or 0)
+    return {"taken": int(delivery["items"].get("held", 0)) + foreign, "capacity": int(capacity)}
 
 
 def _trouble(nodes: list[dict[str, Any]], holds: list[dict[str, Any]]) -> list[dict[str, Any]]:
