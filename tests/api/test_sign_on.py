@@ -119,7 +119,7 @@ def test_somebody_comes_in_and_is_made_as_their_claim_says(house: House, corp: P
     digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
     assert digest == query["code_challenge"]
     who = browser("GET", "/ui/session", headers={"accept": "application/json"}).json()
-    assert who == {"name": "ida@example.org", "role": "analyst", "team": "blue"}
+    assert (who["name"], who["role"], who["team"]) == ("ida@example.org", "analyst", "blue")
     user = house.accounts.user("ida@example.org")
     assert (user["display"], user["has_password"], user["subject"]) == ("Ida Example", False, f"{corp.url} 0-17")
     assert house.audited("user add")[0]["detail"]["by"] == "single sign-on corp"

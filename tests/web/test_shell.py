@@ -144,3 +144,28 @@ def test_a_session_that_ends_says_so_and_leads_back(browser: Browser, lab: Lab, 
     page.wait_for_url("**/ui/nodes/mine?period=7d")
     expect(page.get_by_text("later.example.org")).to_be_visible()
     context.close()
+
+
+def test_what_somebody_wrote_outlives_their_session(browser: Browser, lab: Lab, inside: object) -> None:
+    context = stage.somebody(browser, lab, "hal", role="analyst")
+    page = context.new_page()
+    page.goto(lab.ui("/automation"))
+    page.get_by_label("What it is for").fill("a long and careful text")
+    lab.operations.call("sessions_end", {"user": "hal"})
+    page.get_by_role("button", name="Make a key").click()
+    expect(page.get_by_text("What you wrote stays on this page")).to_be_visible()
+    expect(page.get_by_label("What it is for")).to_have_value("a long and careful text")
+    with context.expect_page() as opened:
+        page.get_by_role("link", name="Sign in again").click()
+    stage.enter(opened.value, "hal")
+    opened.value.wait_for_url("**/ui/automation")
+    page.get_by_role("button", name="Make a key").click()
+    expect(page.locator(".made code")).to_be_visible()
+    assert [each["label"] for each in lab.operations.call("keys", {"user": "hal"})["keys"]] == [
+        "a long and careful text"
+    ]
+    lab.operations.call("sessions_end", {"user": "hal"})
+    page.goto(lab.ui("/sign-in"))
+    stage.enter(page, stage.ADMIN)
+    page.wait_for_url("**/ui/overview")
+    context.close()

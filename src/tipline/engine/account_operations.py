@@ -142,7 +142,6 @@ class AccountOperations(Base):
         self._note("sessions end", name, ended=ended)
         return {"ended": ended}
 
-    @operation
     def only_scopes(self, wanted: Iterable[str], mine: Iterable[str]) -> None:
         """Check that a key may do no more than who makes it.
 

@@ -26,9 +26,9 @@ def home() -> Response:
 
 @router.get("/session")
 def session(page: Viewer) -> Response:
-    """Who is signed in; 401 if nobody is."""
+    """Who is signed in, and what their forms have to repeat; 401 if nobody is."""
     person = page.person
-    return JSONResponse({"name": person.name, "role": person.role, "team": person.team})
+    return JSONResponse({"name": person.name, "role": person.role, "team": person.team, "csrf": person.csrf})
 
 
 @router.get("/sign-in")

@@ -46,6 +46,22 @@ function busy(on) {
   if (on) waiting = setTimeout(() => progress?.setAttribute("data-on", ""), 250);
   else progress?.removeAttribute("data-on");
 }
+// A form is sent only while its session lasts: otherwise what somebody wrote stays on the page, and is sent again later.
+document.addEventListener("submit", (event) => {
+  const form = event.target, token = form.elements.namedItem("csrf"), submitter = event.submitter;
+  if (form.getAttribute("method") !== "post" || !token || form.dataset.checked) { delete form.dataset.checked; return; }
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  fetch(`${prefix}/session`, { headers: { accept: "application/json" } }).then(async (answer) => {
+    if (answer.status === 401) { signedOut(); return; }
+    const who = answer.ok ? await answer.json() : {};
+    const mine = document.querySelector(".who")?.firstChild.textContent.trim();
+    if (who.name !== undefined && who.name !== mine) { state("off", `Signed in as ${who.name}: reload the page`); return; }
+    if (who.csrf) token.value = who.csrf;
+    form.dataset.checked = "1";
+    form.requestSubmit(submitter);
+  }, () => state("off", "The server does not answer"));
+}, true);
 document.addEventListener("submit", (event) => {
   const button = event.submitter;
   if (event.target.dataset.sent) { event.preventDefault(); return; }
@@ -136,9 +152,19 @@ function changed(topics) {
   if (due || !topics.some((topic) => wanted.includes(topic))) return;
   due = setTimeout(refresh, Math.max(150, 2000 - (Date.now() - last)));
 }
+function written(form) {
+  return [...form.elements].some((each) => each.type !== "hidden" && each.defaultValue !== undefined && each.value !== each.defaultValue);
+}
 function signedOut() {
   state("off", "Not connected");
-  document.getElementById("signed-out")?.removeAttribute("hidden");
+  const told = document.getElementById("signed-out");
+  if (!told) return;
+  told.hidden = false;
+  // What was written here would go with the page, so the sign-in is another one.
+  const keep = [...document.forms].some((form) => form.method === "post" && written(form));
+  told.querySelector(".kept").hidden = !keep;
+  if (keep) told.querySelector("a").target = "_blank";
+  told.scrollIntoView({ block: "nearest" });
 }
 function listen() {
   const events = new EventSource(`${prefix}/events`);
