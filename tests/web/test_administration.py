@@ -14,6 +14,8 @@ from web.far_stage import ALLOWED, HOSTILE, FarLab
 PAGES = [
     "/administration/users",
     f"/administration/users/{stage.ADMIN}",
+    "/administration/teams",
+    "/administration/teams/red",
     "/administration/keys",
     "/administration/sessions",
     "/administration/health/checks",
@@ -73,6 +75,27 @@ def test_a_user_is_added_changed_shut_out_and_deleted(page: Page, far: FarLab) -
     page.get_by_role("button", name="Delete").click()
     page.wait_for_url("**/administration/users")
     assert "bob" not in {each["name"] for each in far.operations.call("users", {})["users"]}
+
+
+def test_a_team_is_made_renamed_and_closed_once_it_has_nothing(page: Page, far: FarLab) -> None:
+    page.goto(far.ui("/administration/teams"))
+    page.get_by_label("Name nodes").fill("green")
+    page.get_by_label("Name for people").fill(stage.SCRIPT)
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.wait_for_url("**/teams/green")
+    page.get_by_label("Title").fill("Green")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").filter(has_text="green was changed")).to_be_visible()
+    page.goto(far.ui("/administration/teams/red"))
+    page.get_by_label("Write red").fill("red")
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("alert").filter(has_text="red still has")).to_be_visible()
+    page.goto(far.ui("/administration/teams/green"))
+    page.get_by_label("Write green").fill("green")
+    page.get_by_role("button", name="Close").click()
+    page.wait_for_url("**/administration/teams")
+    assert "green" not in {each["name"] for each in far.operations.call("teams", {})["teams"]}
+    assert page.title() != "owned"
 
 
 def test_the_last_admin_stays(page: Page, far: FarLab) -> None:

@@ -1,4 +1,4 @@
-"""Commands on accounts: user add, list, change, remove; key add, list, remove."""
+"""Commands on accounts: user add, list, change, remove; key add, list, remove; team list, show, add, change, close."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from tipline.errors import TiplineError
 
 users = typer.Typer(help="Users: who may sign in, and what they may do.", no_args_is_help=True)
 keys = typer.Typer(help="Keys for programs.", no_args_is_help=True)
+teams = typer.Typer(help="Teams: organisations on this server.", no_args_is_help=True)
+app.add_typer(teams, name="team")
 app.add_typer(users, name="user")
 app.add_typer(keys, name="key")
 
+TeamName = Annotated[str, typer.Argument(help="The team's name.")]
+TitleOption = Annotated[str, typer.Option("--title", help="Its name for people.")]
 Name = Annotated[str, typer.Argument(help="The user's name.")]
 RoleOption = Annotated[str | None, typer.Option("--role", help="reader, viewer, analyst, editor or admin.")]
 TeamOption = Annotated[str | None, typer.Option("--team", help="Their team.")]
@@ -105,6 +109,44 @@ def key_list(session: Session, user: Annotated[str | None, typer.Option(help="On
 def key_remove(session: Session, key: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
     """Revoke a key at once."""
     session.show(session.call("key_remove", id=key), line("revoked", key))
+
+
+@command("list", group=teams)
+def team_list(session: Session) -> None:
+    """Every team, with how many users and nodes it has."""
+    found = session.call("teams")
+    columns = ("name", "title", "users", "nodes")
+    session.show(found, table(columns, [[each[word] for word in columns] for each in found["teams"]]))
+
+
+@command("show", group=teams)
+def team_show(session: Session, name: TeamName) -> None:
+    """What a team has."""
+    found = session.call("team", name=name)
+    words = {**found, "users": [each["name"] for each in found["users"]]}
+    words["nodes"] = [each["name"] for each in found["nodes"]]
+    session.show(found, table(("", ""), [[word, value] for word, value in words.items()]))
+
+
+@command("add", group=teams)
+def team_add(session: Session, name: TeamName, title: TitleOption = "") -> None:
+    """Make a team; it is written into the configuration."""
+    made = session.call("team_add", name=name, title=title)
+    session.show(made, line("made", made["name"]))
+
+
+@command("change", group=teams)
+def team_change(session: Session, name: TeamName, title: TitleOption) -> None:
+    """Give a team another title."""
+    made = session.call("team_change", name=name, title=title)
+    session.show(made, line("changed", made["name"]))
+
+
+@command("close", group=teams)
+def team_close(session: Session, name: TeamName) -> None:
+    """Close a team that owns nothing any more; its users are shut out."""
+    done = session.call("team_close", name=name)
+    session.show(done, line("closed", name, f"({len(done['users'])} users were shut out)"))
 
 
 def _user(

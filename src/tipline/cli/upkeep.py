@@ -1,4 +1,4 @@
-"""Commands around the engine: doctor, logs, sandbox, demo, version."""
+"""Commands around the engine: doctor, logs, backup, restore, sandbox, demo, version."""
 
 from __future__ import annotations
 
@@ -83,6 +83,36 @@ def logs(
 def _event(event: dict[str, Any]) -> list[str]:
     rest = [f"{name}={value}" for name, value in event.items() if name not in {"id", "timestamp", "level", "event"}]
     return [str(event.get("timestamp", "")), str(event.get("level", "")), str(event.get("event", "")), *rest]
+
+
+@command()
+def backup(
+    session: Session,
+    file: Annotated[
+        Path | None, typer.Argument(help="The new file; else one in `backups` of the data directory.")
+    ] = None,
+) -> None:
+    """Make a backup, while a server runs or not: data, configuration, sealed secrets; never the key of these."""
+    path = str(file.absolute()) if file else None
+    made = session.call("backup", waiting="copying ...", trial=True, path=path)
+    size = f"{made['size'] / 1e6:,.1f} MB"
+    left = [line("  not in it:", each, style="dim") for each in made["left_out"]]
+    session.show(made, line(made["path"], size), *left)
+
+
+@command()
+def restore(
+    session: Session,
+    file: Annotated[Path, typer.Argument(help="The backup.")],
+) -> None:
+    """Put a backup into a new directory (--data), after every checksum in it held."""
+    from tipline.engine.restore import restore
+
+    if session.data is None:
+        raise StoreError("restore needs --data", fix="name a directory that does not exist, or is empty")
+    with session.waiting("checking and unpacking ..."):
+        done = restore(file, session.data.absolute(), session.config.absolute())
+    session.show(done, *(line(step) for step in done["steps"]))
 
 
 @command()

@@ -143,20 +143,6 @@ class AccountOperations(Base):
         return {"ended": ended}
 
     @operation
-    def teams(self) -> dict[str, Any]:
-        """Teams with their title, users and nodes; without every team, the asker's own."""
-        configuration = self.engine.configuration
-        nodes = [node.settings.team for node in configuration.nodes().values()]
-        people = [each["team"] for each in self.accounts.users()]
-        names = {*configuration.settings.teams, *nodes, *people} if self.asker.everywhere else {self.asker.team}
-        titles = {name: settings.title for name, settings in configuration.settings.teams.items()}
-        return {
-            "teams": [
-                {"name": name, "title": titles.get(name, ""), "users": people.count(name), "nodes": nodes.count(name)}
-                for name in sorted(names)
-            ]
-        }
-
     def only_scopes(self, wanted: Iterable[str], mine: Iterable[str]) -> None:
         """Check that a key may do no more than who makes it.
 

@@ -15,7 +15,7 @@ from tipline.engine.adopt import AdoptPlan, adopt
 from tipline.engine.core import Engine
 from tipline.engine.deliver import PENDING, CycleReport, Deliverer
 from tipline.engine.leaving import heir, last_graph, look, predecessors, released
-from tipline.engine.reconcile import ReconcileReport, reconcile
+from tipline.engine.reconcile import FAILED, ReconcileReport, reconcile
 from tipline.engine.slots import slots
 from tipline.errors import FarSideError, TiplineError
 from tipline.outputs.delivery import Delivered
@@ -153,7 +153,7 @@ class Deliveries:
     def _drain(self, deliverer: Deliverer) -> dict[str, Any]:
         total = CycleReport(deliverer.name)
         while not deliverer.stop.is_set():
-            report = deliverer.cycle()
+            report = self._compared(deliverer) or deliverer.cycle()
             for name in ("sent", "accepted", "deleted"):
                 setattr(total, name, getattr(total, name) + getattr(report, name))
             total.errors.update(report.errors)
@@ -172,7 +172,7 @@ class Deliveries:
             try:
                 if not deliverer.retiring:
                     self._reconcile_daily(deliverer)
-                report = deliverer.cycle()
+                report = self._compared(deliverer) or deliverer.cycle()
                 if deliverer.retiring and deliverer.name not in {each.output for each in look(self.engine)}:
                     return  # nothing of it is there any more
                 if report.state == PENDING:
@@ -187,6 +187,20 @@ class Deliveries:
                 log.error("delivery", output=name, error=str(exc))
             wake.wait(wait)
             wake.clear()
+
+    def _compared(self, deliverer: Deliverer) -> CycleReport | None:
+        """Compare a far side that may be ahead of us (after a restore) before anything is written there.
+
+        Returns:
+            None once that is done, or cannot be; else why nothing is written yet.
+        """
+        row = delivery(self.engine.control, deliverer.name)
+        if deliverer.retiring or not row.resync or not row.cursor or row.last_reconcile is not None:
+            return None
+        found = reconcile(deliverer, fix=True)
+        if found.state != FAILED:
+            return None
+        return CycleReport(deliverer.name, state="failing", message=found.message)
 
     def _reconcile_daily(self, deliverer: Deliverer) -> None:
         """At every start and then once a day, the far side is compared and set right."""

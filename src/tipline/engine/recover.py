@@ -73,7 +73,7 @@ def _recover(data: Path, at: datetime) -> dict[str, Any]:
         result["recovered"] = True
         steps.append(f"the data file opens; {result['lost']:,} bytes of commits after that point are lost")
     Lake(data).close()
-    steps.append(f"{_resync(data)} deliveries are marked to be sent in full again and reconciled")
+    steps.append(f"{resync(data)} deliveries are marked to be sent in full again and reconciled")
     return result
 
 
@@ -104,7 +104,12 @@ def _cut(wal: Path, position: int) -> None:
         os.fsync(file.fileno())
 
 
-def _resync(data: Path) -> int:
+def resync(data: Path) -> int:
+    """Have every delivery of a directory compare its far side before it writes, and send in full; how many.
+
+    Raises:
+        StoreError: the control database cannot be used.
+    """
     control = Control(data)
     try:
         with control.transaction() as con:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from tipline.engine import backup
 from tipline.engine.operation import Base, operation
 from tipline.engine.status import status
 from tipline.engine.visible import claims_seen
@@ -41,6 +43,40 @@ class UpkeepOperations(Base):
         """Memory, disk, files of the store, versions."""
         self._everywhere()
         return vitals(self.engine)
+
+    @operation
+    def backup(self, path: str | None = None) -> dict[str, Any]:
+        """Make a backup while everything runs: a new file, or one in the data directory.
+
+        Args:
+            path: the new file; unset: in `backups` of the data directory, named by the time.
+        """
+        self._everywhere()
+        made = backup.make(self.engine, Path(path) if path else None)
+        self._note("backup", made["name"], path=made["path"], size=made["size"])
+        return made
+
+    @operation
+    def backups(self) -> dict[str, Any]:
+        """The backups in the data directory, newest first."""
+        self._everywhere()
+        return {"backups": backup.listed(self.engine), "left_out": list(backup.LEFT_OUT)}
+
+    @operation
+    def backup_taken(self, name: str) -> dict[str, Any]:
+        """Note that somebody takes a backup away; answers where it is: path, name, size."""
+        self._everywhere()
+        path = backup.find(self.engine, name)
+        self._note("backup download", name)
+        return {"path": path, "name": name, "size": path.stat().st_size}
+
+    @operation
+    def backup_remove(self, name: str) -> dict[str, Any]:
+        """Delete a backup in the data directory."""
+        self._everywhere()
+        backup.find(self.engine, name).unlink(missing_ok=True)
+        self._note("backup remove", name)
+        return {"removed": name}
 
     @operation
     def allow_lists(self) -> dict[str, Any]:

@@ -259,6 +259,12 @@ def _engine(url: str, *, in_memory: bool) -> Engine:
     return engine
 
 
+def revision(control: Control) -> str:
+    """The layout of the file: its newest migration."""
+    with control.reading() as con:
+        return str(MigrationContext.configure(con).get_current_revision())
+
+
 def integrity(control: Control) -> str:
     """SQLite's own check of the file: `ok`, or what is wrong."""
     with control.reading() as con:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from tipline.errors import ConfigError, StoreError
 from tipline.store.schema import LAKE_VERSION, SHARED, columns_sql, node_tables
 
 FILE = "tipline.duckdb"
+_COPY = "import shutil, sys; shutil.copyfile(sys.argv[1], sys.argv[2])"
 # What a full disk, a lost one or too little memory makes of any statement.
 _NO_ROOM = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)
 
@@ -150,6 +153,27 @@ class Lake:
                     con.close()
 
     @contextmanager
+    def still(self, folder: Path) -> Iterator[None]:
+        """Hold the writer lane, after the file (with its log) was copied into a folder.
+
+        Another process copies: if this one closed the file, the lock that DuckDB has on it would go.
+
+        Raises:
+            StoreError: it cannot be copied.
+        """
+        with self._lane:
+            con = self.connection()
+            try:
+                con.execute("CHECKPOINT")
+            except duckdb.Error:
+                pass  # somebody reads an older state; the log is copied, too
+            finally:
+                con.close()
+            for path in filter(Path.is_file, self._files()):
+                _copy(path, folder / path.name)
+            yield
+
+    @contextmanager
     def trying(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """The writer lane for a trial: whatever is written is rolled back, and meets no other writer meanwhile."""
         with self._lane:
@@ -219,6 +243,9 @@ class Lake:
         con.execute("DELETE FROM output_state WHERE output = ?", [node])
         con.execute("DELETE FROM held WHERE source = ?", [node])
 
+    def _files(self) -> list[Path]:
+        return [self.path, self.path.with_name(f"{FILE}.wal")] if self.path else []
+
     def _ensure_schema(self) -> None:
         con = self._root
         exists = con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'meta'").fetchone()
@@ -238,6 +265,15 @@ class Lake:
                 where=str(self.path),
                 fix="upgrade tipline, or restore a backup made by this version",
             )
+
+
+def _copy(source: Path, target: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - this interpreter, and paths of our own
+        [sys.executable, "-c", _COPY, str(source), str(target)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["it was stopped"])[-1][:300]
+        raise StoreError(f"the data file cannot be copied: {why}", where=str(source), fix="make room, and try again")
 
 
 def _rollback(con: duckdb.DuckDBPyConnection) -> None:

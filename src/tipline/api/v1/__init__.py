@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from tipline import __version__
 from tipline.api.v1 import (
     accounts,
+    backups,
     candidate,
     configuration,
     deliveries,
@@ -16,6 +17,7 @@ from tipline.api.v1 import (
     logs,
     nodes,
     secrets,
+    start,
     system,
 )
 from tipline.api.v1.asking import PROBLEMS, Limits
@@ -50,7 +52,9 @@ def create_v1(operations: Operations) -> FastAPI:
         indicators,
         deliveries,
         accounts,
+        start,
         logs,
+        backups,
     ):
         app.include_router(module.router)
     return app

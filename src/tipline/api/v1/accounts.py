@@ -16,6 +16,7 @@ from tipline.model.roles import Role
 
 router = APIRouter(tags=["accounts"])
 User = Annotated[str, Path(max_length=100)]
+Team = Annotated[str, Path(max_length=200)]
 
 
 class NewUser(Body):
@@ -27,6 +28,19 @@ class NewUser(Body):
     display: str = Field(default="", max_length=200, description="Their name for people.")
     password: str | None = Field(default=None, max_length=1000, description="None: keys or single sign-on.", repr=False)
     tags: list[str] = Field(default_factory=list, max_length=100, description="Of feed readers: lists they may read.")
+
+
+class NewTeam(Body):
+    """A team to make."""
+
+    name: str = Field(max_length=100, description="Letters, digits, - _ and .", examples=["blue"])
+    title: str = Field(default="", max_length=200, description="Its name for people.")
+
+
+class TeamChanges(Body):
+    """What is changed of a team."""
+
+    title: str = Field(max_length=200, description="Its name for people.")
 
 
 class NewKey(Body):
@@ -75,6 +89,32 @@ def user_remove(asked: Managing, name: User) -> dict[str, Any]:
 def teams(asked: Read) -> dict[str, Any]:
     """The teams that the asker may know of, with how many users and nodes each has."""
     return asked.call("teams")
+
+
+@router.post("/teams", status_code=201)
+def team_add(asked: Managing, body: NewTeam) -> Response:
+    """Make a team; it stands in the configuration."""
+    return tagged(asked.call("team_add", **dict(body)), 201)
+
+
+@router.get("/teams/{name}")
+def team(asked: Managing, name: Team) -> Response:
+    """What a team has, with an ETag for changing it."""
+    return tagged(asked.call("team", name=name))
+
+
+@router.patch("/teams/{name}", responses=CHANGED)
+def team_change(asked: Managing, name: Team, body: TeamChanges) -> Response:
+    """Give a team another title."""
+    asked.unchanged("team", name=name)
+    return tagged(asked.call("team_change", name=name, title=body.title))
+
+
+@router.delete("/teams/{name}", responses=CHANGED)
+def team_close(asked: Managing, name: Team) -> dict[str, Any]:
+    """Close a team that owns nothing any more; its users are shut out."""
+    asked.unchanged("team", name=name)
+    return asked.call("team_close", name=name)
 
 
 @router.get("/keys")
