@@ -68,11 +68,13 @@ def pages(_n: int, directory: Path) -> dict[str, Any]:
     with syslog(port_of(place)), Engine(check(place / "tipline.yml").usable()) as engine:
         sorts = _sorts(_Values(engine))
         with served(engine, [("127.0.0.1", 0)]) as (urls, scheduler):
-            alone = {name: _asked(_Client(urls[0], keys[each.team]), each, _ALONE) for name, each in sorts.items()}
+
+            def measured(times: int) -> dict[str, Any]:
+                return {name: _asked(_Client(urls[0], keys[each.team]), each, times) for name, each in sorts.items()}
+
+            alone = measured(_ALONE)
             with _polls(place, scheduler) as done:
-                beside = {
-                    name: _asked(_Client(urls[0], keys[each.team]), each, _BESIDE) for name, each in sorts.items()
-                }
+                beside = measured(_BESIDE)
             return {"alone": alone, "beside_polls": beside, "polls": done[0], "peak_mib": peak_mib()}
 
 

@@ -16,7 +16,7 @@ from benchmarks.measure import spent
 from benchmarks.setting import quiet
 from tipline.config.check import check
 from tipline.engine.core import Engine
-from tipline.formats import csv, freetext, misp, stix2
+from tipline.formats import csv, freetext, misp, stix1, stix2
 from tipline.formats.base import Context
 
 _REPORTS = Path(__file__).parent.parent / "tests/data/freetext"
@@ -38,6 +38,10 @@ def _read_csv(path: Path) -> Iterator[pl.DataFrame]:
 
 def _read_stix2(path: Path) -> Iterator[pl.DataFrame]:
     return stix2.read(path, stix2.Stix2Settings(), Context())
+
+
+def _read_stix1(path: Path) -> Iterator[pl.DataFrame]:
+    return stix1.read(path, stix1.Stix1Settings(), Context())
 
 
 def _read_misp(path: Path) -> Iterator[pl.DataFrame]:
@@ -70,6 +74,49 @@ def write_stix2(path: Path, objects: int | None = None, size: int | None = None)
             number += 1
         out.write("]}")
     return number
+
+
+_STIX1_PACKAGE = """\
+<stix:STIX_Package xmlns:stix="http://stix.mitre.org/stix-1" xmlns:indicator="http://stix.mitre.org/Indicator-2"
+ xmlns:stixCommon="http://stix.mitre.org/common-1" xmlns:cybox="http://cybox.mitre.org/cybox-2"
+ xmlns:ttp="http://stix.mitre.org/TTP-1" xmlns:stixVocabs="http://stix.mitre.org/default_vocabularies-1"
+ xmlns:DomainNameObj="http://cybox.mitre.org/objects#DomainNameObject-1" xmlns:example="http://example.com/"
+ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" id="example:Package-1" version="1.2"
+ timestamp="2024-01-02T03:04:05Z">
+<stix:STIX_Header><stix:Title>benchmark</stix:Title></stix:STIX_Header>
+<stix:Indicators>
+"""
+_STIX1_INDICATOR = """\
+<stix:Indicator id="example:indicator-{n}" timestamp="2024-01-02T03:04:05Z" xsi:type="indicator:IndicatorType">
+ <indicator:Title>Domain {value}</indicator:Title>
+ <indicator:Type xsi:type="stixVocabs:IndicatorTypeVocab-1.1">Domain Watchlist</indicator:Type>
+ <indicator:Description>seen by a sensor as a name that malware asks for</indicator:Description>
+ <indicator:Valid_Time_Position><indicator:Start_Time>2024-01-02T03:04:05Z</indicator:Start_Time>
+  <indicator:End_Time>2034-01-02T03:04:05Z</indicator:End_Time></indicator:Valid_Time_Position>
+ <indicator:Observable id="example:observable-{n}"><cybox:Object id="example:object-{n}">
+  <cybox:Properties xsi:type="DomainNameObj:DomainNameObjectType" type="FQDN">
+   <DomainNameObj:Value condition="Equals">{value}</DomainNameObj:Value>
+  </cybox:Properties></cybox:Object></indicator:Observable>
+ <indicator:Indicated_TTP><stixCommon:TTP idref="example:ttp-{ttp}"/></indicator:Indicated_TTP>
+ <indicator:Confidence timestamp="2024-01-02T03:04:05Z"><stixCommon:Value>High</stixCommon:Value></indicator:Confidence>
+</stix:Indicator>
+"""
+_STIX1_TTP = """\
+<stix:TTP id="example:ttp-{n}" xsi:type="ttp:TTPType"><ttp:Title>family {n}</ttp:Title></stix:TTP>
+"""
+
+
+def write_stix1(path: Path, indicators: int) -> None:
+    """A package of so many indicators of one domain each, which indicate ten TTPs."""
+    with path.open("w", encoding="utf-8") as out:
+        out.write(_STIX1_PACKAGE)
+        for n in range(indicators):
+            value = f"host-{n}.example-{n % 977}.com"
+            out.write(_STIX1_INDICATOR.format(n=n, value=value, ttp=n % 10))
+        out.write("</stix:Indicators><stix:TTPs>")
+        for n in range(10):
+            out.write(_STIX1_TTP.format(n=n))
+        out.write("</stix:TTPs></stix:STIX_Package>")
 
 
 def write_misp(path: Path, attributes: int) -> None:
@@ -137,6 +184,13 @@ def parse_stix2(_n: int, directory: Path) -> dict[str, Any]:
     """30,000 indicators in a STIX 2.1 bundle."""
     path = directory / "parse.stix.json"
     return _measured(path, _read_stix2, write_stix2(path, objects=30_000), "objects")
+
+
+def parse_stix1(_n: int, directory: Path) -> dict[str, Any]:
+    """10,000 indicators in a STIX 1.2 package (12 MB)."""
+    path = directory / "parse.stix.xml"
+    write_stix1(path, 10_000)
+    return _measured(path, _read_stix1, 10_000, "indicators")
 
 
 def parse_misp(_n: int, directory: Path) -> dict[str, Any]:

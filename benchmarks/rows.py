@@ -30,6 +30,7 @@ ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "parse_alone": feeds.parse_alone,
     "parse_csv": parsing.parse_csv,
     "parse_stix2": parsing.parse_stix2,
+    "parse_stix1": parsing.parse_stix1,
     "parse_misp": parsing.parse_misp,
     "parse_freetext": parsing.parse_freetext,
     "large_csv": parsing.large_csv,

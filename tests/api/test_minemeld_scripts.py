@@ -40,11 +40,11 @@ class Served:
 
     def session(self, name: str = "admin", password: str = PASSWORD) -> httpx.Client:
         """As `requests` with `auth=`."""
-        return httpx.Client(base_url=self.url, auth=(name, password), trust_env=False)
+        return httpx.Client(base_url=self.url, auth=(name, password), trust_env=False, timeout=60)
 
     def anonymous(self, **headers: str) -> httpx.Client:
         """As a session that has yet to sign in."""
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=60)
 
     def edit(self, text: str) -> None:
         """Keep a candidate, as the pages do."""

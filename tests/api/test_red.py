@@ -1,4 +1,4 @@
-"""Two teams: what is red stays with its own by TAXII 1, 2.0 and 2.1, MineMeld's API, MISP feeds, lists and ingest."""
+"""Two teams: what is red stays with its own at every address, in every dialect and page, and in what is published."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tipline.config.check import check_text
 from tipline.engine.core import Engine
 from tipline.engine.mispfeed import HASHES, MANIFEST
 from tipline.engine.operations import Operations
+from tipline.outputs.render import SPECS
+from tipline.store.lake import Lake
 
 RED, HIDDEN = "203.0.114.66", "203.0.114.67"
 SHARED, PRIVATE = "198.51.101.7", "private-hand"
@@ -44,6 +46,7 @@ outputs:
   blue-list: {{kind: list, team: blue, distribution: server, inputs: merged, access: readers, tags: any, max_tlp: red}}
   green-list: {{kind: list, team: green, inputs: [merged, green-push], access: readers, tags: any, max_tlp: red}}
 """
+PUBLISHED = "tags: any, max_tlp: red, publish_to: [{to: FOLDER/public, formats: [plain, json]}]}"
 SPACE, BINDING = "http://taxii.mitre.org/messages/taxii_xml_binding-1.1", "urn:taxii.mitre.org:message:xml:1.1"
 HUBS = ("blue/collections/blue-hub", "blue/collections/open-hub", "green/collections/green-hub")
 TAXII_21 = {"Accept": "application/taxii+json;version=2.1"}
@@ -66,7 +69,13 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """Blue holds red indicators, in a source of its own and in one that green sees."""
-    with Engine(check_text(CONFIG, tmp_path / "tipline.yml").usable()) as engine, closing(Operations(engine)) as found:
+    (tmp_path / "public").mkdir()
+    lists = PUBLISHED.replace("FOLDER", str(tmp_path))
+    text = "\n".join(
+        line.replace("tags: any, max_tlp: red}", lists) if "kind: list" in line else line
+        for line in CONFIG.splitlines()
+    )
+    with Engine(check_text(text, tmp_path / "tipline.yml").usable()) as engine, closing(Operations(engine)) as found:
         entries = {PRIVATE: [{"value": HIDDEN}], "shared-hand": [{"value": RED, "tlp": "red"}, {"value": SHARED}]}
         for source, added in entries.items():
             found.call("add", {"entries": added, "source": source, "team": "blue", "user": "bea"})
@@ -114,7 +123,12 @@ def looks(ids: list[str]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
         "misp": [
             ("GET", f"/misp/{feed}/{file}", {}) for feed in ("blue-misp", "open-misp") for file in (MANIFEST, HASHES)
         ],
-        "lists": [("GET", path, {}) for path in ("/feeds", "/feeds/blue-list?v=json", "/feeds/green-list?v=json")],
+        "lists": [
+            ("GET", f"/feeds/{name}?v={form}&t=any&h=1&f=indicator&f=sources&f=tags", {})
+            for name in ("blue-list", "green-list") for form in SPECS
+        ] + [("GET", "/feeds", {}), ("GET", "/metrics", {})],
+        "pages": [("GET", f"/ui{path}", {"headers": {"Accept": "application/json"}}) for path in _pages()],
+        "pages as HTML": [("GET", f"/ui{path}", {"headers": {"Accept": "text/html"}}) for path in _pages()],
     }  # fmt: skip
     for version, envelope, content in (("2.1", TAXII_21, TAXII_21), ("2.0", TAXII_20, STIX_20)):
         paths = ["/taxii2/", "/taxii2/blue/", "/taxii2/green/", "/taxii2/blue/collections/"]
@@ -125,6 +139,21 @@ def looks(ids: list[str]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
             ("GET", path, {"headers": content if "/objects/" in path else envelope}) for path in paths
         ]
     return found
+
+
+def _pages() -> list[str]:
+    """Every page that shows nodes or indicators, with each way to narrow it down."""
+    nodes = (PRIVATE, "shared-hand", "merged", "blue-list", "green-list", "blue-hub")
+    values = (RED, HIDDEN)
+    return [
+        "/overview", "/pipeline", "/feeds", "/feeds/overlap", "/deliveries", "/activity", "/administration/lists",
+        *(f"/nodes/{name}" for name in nodes),
+        "/indicators", "/indicators?text=203.0.114", "/indicators?tlp=red", f"/indicators?source={PRIVATE}",
+        "/indicators/export?form=csv", "/indicators/export?form=json", "/indicators/export?text=203.0.114",
+        *(f"/indicators/detail?type=ipv4&value={value}" for value in values),
+        *(f"/indicators/related?type=ipv4&value={value}" for value in values),
+        *(f"/indicators/lookup?values={value}" for value in values),
+    ]  # fmt: skip
 
 
 def test_red_leaves_by_no_way_but_its_own_teams(stage: Stage) -> None:
@@ -145,6 +174,52 @@ def test_red_leaves_by_no_way_but_its_own_teams(stage: Stage) -> None:
             }
         # A MISP feed's manifest and hashes have no values; its events are asked for below.
         assert seen & {RED, HIDDEN} or group == "misp", f"{group}: the test does not see what it looks for"
+
+
+def test_files_that_are_published_hold_what_their_list_may(stage: Stage, tmp_path: Path) -> None:
+    stage.operations.scheduler.publisher.cycle()
+    found = {
+        path.name: path.read_text() for path in (tmp_path / "public").iterdir() if path.suffix in {".txt", ".json"}
+    }
+    assert {"blue-list.txt", "green-list.txt", "green-list.json"} <= set(found)
+    assert RED in found["blue-list.txt"]
+    assert SHARED in found["green-list.txt"]
+    for name, text in found.items():
+        if name.startswith("green"):
+            assert not any(secret in text for secret in SECRETS), name
+
+
+def test_as_much_is_read_for_who_sees_less(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same statements, whether or not a value is another team's red one: their number tells nothing."""
+    counts: dict[str, list[int]] = {}
+    green = stage.askers["green"][0]
+    for value in (RED, "203.0.114.99"):
+        for path in (f"/api/v1/indicators/why?value={value}", f"/api/v1/indicators?text={value}"):
+            statements: list[str] = []
+            with monkeypatch.context() as patch:
+                _counted(patch, statements)
+                assert green("GET", path).status_code == 200
+            counts.setdefault(path.replace(value, ""), []).append(len(statements))
+    for path, (red, unknown) in counts.items():
+        assert red == unknown > 0, path
+
+
+def _counted(patch: pytest.MonkeyPatch, statements: list[str]) -> None:
+    """Note every statement that the lake is asked."""
+    inner = Lake.connection
+
+    class Counting:
+        def __init__(self, con: Any) -> None:
+            self._con = con
+
+        def execute(self, text: str, *parameters: Any) -> Any:
+            statements.append(text)
+            return self._con.execute(text, *parameters)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._con, name)
+
+    patch.setattr(Lake, "connection", lambda lake: Counting(inner(lake)))
 
 
 def test_events_of_a_misp_feed_are_those_of_its_readers(stage: Stage) -> None:

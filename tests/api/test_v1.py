@@ -69,7 +69,7 @@ def everything() -> list[tuple[str, str, Any]]:
         ("GET", path, None)
         for path in (
             "/status", "/health", "/nodes", "/holds", "/feeds", "/feeds/overlap", "/deliveries", "/teams", "/me",
-            "/feeds/misp", "/feeds/private-feed", "/feeds/shared-feed",
+            "/feeds/misp", "/feeds/worth", "/feeds/private-feed", "/feeds/shared-feed",
             "/keys", "/sessions", "/configuration", "/configuration/versions",
             "/configuration/versions/1", "/secrets", "/audit", "/users", "/metrics", "/vitals",
             "/allow-lists", "/library", "/library/spamhaus-drop", f"/indicators?text={RED}",

@@ -76,5 +76,11 @@ def test_a_whole_configuration_is_shown_without_its_secrets() -> None:
     assert shown.count(MASK) == 6
     assert "${secret:second}" in shown
     assert restore_text(shown, WHOLE) == WHOLE
+    odd = WHOLE.replace("url: a.csv,", "url:   a.csv,   tags: [a,  'b'],").replace(
+        "bearer: opensesame}", "bearer: 'open ''#''sesame'}"
+    )
+    assert "open" not in hide_text(odd)
+    assert "url:   a.csv,   tags: [a,  'b']" in hide_text(odd)
+    assert restore_text(hide_text(odd), odd) == odd
     moved = shown.replace("tags: [x]", "tags: [x, y]")
     assert restore_text(moved, WHOLE) == WHOLE.replace("tags: [x]", "tags: [x, y]")

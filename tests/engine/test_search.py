@@ -12,8 +12,10 @@ import pytest
 from engine.support import Given, Time, configuration, plain, source
 from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.core import Engine
+from tipline.engine.facets import facets
+from tipline.engine.filters import Search
 from tipline.engine.overlap import overlap
-from tipline.engine.search import Search, facets, search
+from tipline.engine.search import search
 from tipline.engine.views import DEFAULT_CONFIDENCE
 
 NAMES = [f"s{n}" for n in range(70)]  # more than one word of bits
@@ -22,7 +24,11 @@ FEW = ["a", "b"]
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    nodes = [source("a", tlp="green", tags=["feed"]), source("b", tlp=None, confidence=80), plain("out", "a")]
+    nodes = [
+        source("a", tlp="green", tags=["feed"]),
+        source("b", tlp=None, confidence=80, distribution="server"),
+        plain("out", "a"),
+    ]
     with Engine(configuration(tmp_path, *nodes), in_memory=True, clock=Time()) as found:
         fill(found, "a", [
             {"value": "1.2.3.4", "tags": ["x"], "confidence": "10"}, {"value": "1.2.3.0/24"},
@@ -87,6 +93,26 @@ def test_an_indicator_shows_all_its_claims(engine: Engine) -> None:
     assert [claim["confidence"] for claim in other["claims"]] == [DEFAULT_CONFIDENCE]
     counts = facets(engine, LOCAL, Search(text="1.2.3.4"))
     assert (counts["claims"], counts["types"], counts["sources"]) == (2, {"ipv4": 2}, {"a": 1, "b": 1})
+
+
+def test_counts_follow_what_is_claimed_and_published(engine: Engine) -> None:
+    other = Asker("eve", team="other")
+    asked = [(LOCAL, Search()), (LOCAL, Search(output="out")), (other, Search())]
+
+    def counts() -> list[int]:
+        told = [facets(engine, asker, wanted) for asker, wanted in asked]
+        assert [facets(engine, asker, wanted) for asker, wanted in asked] == told, "counted or kept, it is the same"
+        return [each["claims"] for each in told]
+
+    assert counts() == [8, 6, 2]
+    fill(engine, "a", [{"value": "1.2.3.4"}, {"value": "evil.com"}])
+    assert counts() == [5, 3, 2], "claims are gone, though they are still published"
+    engine.evaluate()
+    fill(engine, "b", [{"value": "evil.com", "tlp": "red"}, {"value": "a" * 64}, {"value": "b" * 64}])
+    assert counts() == [5, 3, 2]
+    fill(engine, "a", [])
+    engine.evaluate()
+    assert counts()[1] == 0
 
 
 def test_pages_hold_everything_once(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -132,3 +133,22 @@ def test_an_instance_that_a_failed_write_ended_is_opened_again(tmp_path: Path) -
     lake.close()
     with pytest.raises(duckdb.Error):
         lake.connection()
+
+
+def test_a_trial_is_rolled_back_and_meets_no_other_writer(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    with lake.writing() as con:
+        con.execute("CREATE TABLE counted AS SELECT 1 AS n")
+
+    def add() -> None:
+        with lake.writing() as con:
+            con.execute("UPDATE counted SET n = n + 1")
+
+    with ThreadPoolExecutor(1) as pool:
+        with lake.trying() as con:
+            con.execute("UPDATE counted SET n = 100")
+            waiting = pool.submit(add)
+        waiting.result()
+    with lake.reading() as con:
+        assert con.execute("SELECT n FROM counted").fetchall() == [(2,)]
+    lake.close()

@@ -11,7 +11,10 @@ from web import stage
 PICTURES = {
     "overview": "/overview?period=1h",
     "pipeline": "/pipeline",
+    "editing": "/pipeline/new?entry=abusech-feodo-ip",
     "feeds": "/feeds",
+    "library": "/feeds/library?q=phishing",
+    "worth": "/feeds/overlap",
     "indicators": "/indicators?text=203.0.114",
 }
 

@@ -1,4 +1,4 @@
-"""Commands around the engine: doctor, backup, restore, logs, sandbox, demo, version."""
+"""Commands around the engine: doctor, logs, backup, restore, sandbox, demo, version."""
 
 from __future__ import annotations
 
@@ -63,6 +63,29 @@ def _recover(session: Session) -> None:
 
 
 @command()
+def logs(
+    session: Session,
+    *,
+    level: Annotated[str, typer.Option(help="The least level: debug, info, warning, error or critical.")] = "",
+    node: Annotated[str, typer.Option(help="Only what is about this node.")] = "",
+    text: Annotated[str, typer.Option(help="Words that all stand in the event.")] = "",
+    since: Annotated[str | None, typer.Option(help="From this moment on (ISO 8601, UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this moment.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 100,
+) -> None:
+    """Search the server's log, which it keeps in its data directory; the newest first."""
+    found = session.call("logs", level=level, node=node, text=text, since=since, until=until, limit=limit)
+    rows = [line(*_event(each)) for each in found["events"]]
+    more = [line(f"there are more than {limit:,}: add --limit, or narrow the search")] if found["next"] else []
+    session.show(found, *(rows or [line("there is no such event")]), *more)
+
+
+def _event(event: dict[str, Any]) -> list[str]:
+    rest = [f"{name}={value}" for name, value in event.items() if name not in {"id", "timestamp", "level", "event"}]
+    return [str(event.get("timestamp", "")), str(event.get("level", "")), str(event.get("event", "")), *rest]
+
+
+@command()
 def backup(
     session: Session,
     file: Annotated[
@@ -90,29 +113,6 @@ def restore(
     with session.waiting("checking and unpacking ..."):
         done = restore(file, session.data.absolute(), session.config.absolute())
     session.show(done, *(line(step) for step in done["steps"]))
-
-
-@command()
-def logs(
-    session: Session,
-    *,
-    level: Annotated[str, typer.Option(help="The least level: debug, info, warning, error or critical.")] = "",
-    node: Annotated[str, typer.Option(help="Only what is about this node.")] = "",
-    text: Annotated[str, typer.Option(help="Words that all stand in the event.")] = "",
-    since: Annotated[str | None, typer.Option(help="From this moment on (ISO 8601, UTC).")] = None,
-    until: Annotated[str | None, typer.Option(help="Before this moment.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 100,
-) -> None:
-    """Search the server's log, which it keeps in its data directory; the newest first."""
-    found = session.call("logs", level=level, node=node, text=text, since=since, until=until, limit=limit)
-    rows = [line(*_event(each)) for each in found["events"]]
-    more = [line(f"there are more than {limit:,}: add --limit, or narrow the search")] if found["next"] else []
-    session.show(found, *(rows or [line("there is no such event")]), *more)
-
-
-def _event(event: dict[str, Any]) -> list[str]:
-    rest = [f"{name}={value}" for name, value in event.items() if name not in {"id", "timestamp", "level", "event"}]
-    return [str(event.get("timestamp", "")), str(event.get("level", "")), str(event.get("event", "")), *rest]
 
 
 @command()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
 from io import StringIO
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
@@ -16,6 +18,7 @@ from tipline.config import spans
 from tipline.errors import ConfigError
 
 _SECTIONS = ("sources", "processors", "outputs")
+_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z•][\w•/.@+=&?%*~-]*(:[\w•/.@+=&?%*~-]+)*")
 _WIDTH = 4096  # columns at which long values would be folded
 
 
@@ -127,6 +130,46 @@ def outline(text: str) -> dict[tuple[str, str], str]:
             for name in nodes:
                 found[section, str(name)] = _cut(yaml, document, lines, section, name)
     return found
+
+
+def with_texts(text: str, choose: Callable[[CommentedMap], Iterable[tuple[Any, Any, str]]]) -> str:
+    """YAML text with other texts in some places; all else stays to the letter, quotes too.
+
+    Args:
+        text: of one node, or a whole configuration.
+        choose: gives what holds each text (a map or list), its key there, and the new text.
+
+    Raises:
+        ConfigError: the text is not a mapping in YAML.
+    """
+    yaml, document = _parsed(text)
+    lines, wanted = text.splitlines(keepends=True), []
+    for holder, key, new in list(choose(document)):
+        line, column = holder.lc.item(key) if isinstance(holder, CommentedSeq) else holder.lc.value(key)
+        wanted.append((line, column, str(holder[key]), new))
+        holder[key] = new
+    for line, column, old, new in sorted(wanted, reverse=True):
+        before, rest = lines[line][:column], lines[line][column:]
+        for quoted in (_plain, _single, _double):
+            if rest.startswith(quoted(old)):
+                lines[line] = before + quoted(new) + rest[len(quoted(old)) :]
+                break
+    made = "".join(lines)
+    return made if _says(made, document) else _written(yaml, document)
+
+
+def _plain(text: str) -> str:
+    """A text without quotes, if it can do without."""
+    return text if _NEEDS_NO_QUOTES.fullmatch(text) else _double(text)
+
+
+def _double(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _single(text: str) -> str:
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"
 
 
 def _cut(yaml: YAML, document: CommentedMap, lines: list[str], section: str, name: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from ruamel.yaml.comments import CommentedMap
 
 from tipline.config.check import SECTIONS
-from tipline.config.edit import edited, settings_of
+from tipline.config.edit import settings_of, with_texts
 from tipline.config.schema import Settings
 from tipline.config.yamlfile import Place
 from tipline.errors import ConfigError
@@ -29,6 +29,8 @@ PLAIN_HEADERS = {"accept", "accept-language", "accept-encoding", "content-type",
 
 # A value, its place, and what holds it: (place, holder, key, whether it is declared to be secret).
 Found = tuple[Place, Any, Any, bool]
+# What holds a value, its key there, and what it is to be.
+New = tuple[Any, Any, str]
 
 
 def hide_node(text: str, kind: type[Kind[Any]] | None) -> str:
@@ -41,7 +43,7 @@ def hide_node(text: str, kind: type[Kind[Any]] | None) -> str:
     Raises:
         ConfigError: the text is not a mapping in YAML.
     """
-    return edited(text, lambda settings: _hide(_in_model(settings, _model(kind), ())))
+    return with_texts(text, lambda settings: _hide(_in_model(settings, _model(kind), ())))
 
 
 def restore_node(text: str, original: str, kind: type[Kind[Any]] | None) -> str:
@@ -57,7 +59,7 @@ def restore_node(text: str, original: str, kind: type[Kind[Any]] | None) -> str:
     """
     model = _model(kind)
     before = _texts(_in_model(settings_of(original), model, ()))
-    return edited(text, lambda settings: _restore(_in_model(settings, model, ()), before))
+    return with_texts(text, lambda settings: _restore(_in_model(settings, model, ()), before))
 
 
 def seal_node(text: str, kind: type[Kind[Any]], keep: Callable[[Place, str], str]) -> str:
@@ -71,7 +73,7 @@ def seal_node(text: str, kind: type[Kind[Any]], keep: Callable[[Place, str], str
     Raises:
         ConfigError: the text is not a mapping in YAML.
     """
-    return edited(text, lambda settings: _seal(_in_model(settings, kind.Settings, ()), keep))
+    return with_texts(text, lambda settings: _seal(_in_model(settings, kind.Settings, ()), keep))
 
 
 def hide_text(text: str) -> str:
@@ -80,7 +82,7 @@ def hide_text(text: str) -> str:
     Raises:
         ConfigError: the text is not a mapping in YAML.
     """
-    return edited(text, lambda document: _hide(_in_document(document)))
+    return with_texts(text, lambda document: _hide(_in_document(document)))
 
 
 def restore_text(text: str, original: str) -> str:
@@ -90,7 +92,7 @@ def restore_text(text: str, original: str) -> str:
         ConfigError: a hidden secret stands where there was none, so that nobody knows it.
     """
     before = _texts(_in_document(settings_of(original)))
-    return edited(text, lambda document: _restore(_in_document(document), before))
+    return with_texts(text, lambda document: _restore(_in_document(document), before))
 
 
 def hidden(value: str) -> bool:
@@ -102,22 +104,23 @@ def _model(kind: type[Kind[Any]] | None) -> type[BaseModel] | None:
     return kind.Settings if kind else None
 
 
-def _hide(found: Iterator[Found]) -> None:
+def _hide(found: Iterator[Found]) -> Iterator[New]:
     for place, holder, key, secret in list(found):
-        holder[key] = _shown(holder[key], place, secret=secret)
+        shown = _shown(holder[key], place, secret=secret)
+        if shown != holder[key]:
+            yield holder, key, shown
 
 
-def _seal(found: Iterator[Found], keep: Callable[[Place, str], str]) -> None:
+def _seal(found: Iterator[Found], keep: Callable[[Place, str], str]) -> Iterator[New]:
     for place, holder, key, secret in list(found):
         if _shown(holder[key], place, secret=secret) == MASK and not hidden(holder[key]):
-            holder[key] = keep(place, holder[key])
+            yield holder, key, keep(place, holder[key])
 
 
-def _restore(found: Iterator[Found], before: Mapping[Place, tuple[str, str]]) -> None:
+def _restore(found: Iterator[Found], before: Mapping[Place, tuple[str, str]]) -> Iterator[New]:
     for place, holder, key, _ in list(found):
-        value = holder[key]
-        if hidden(value):
-            holder[key] = _known(value, place, *before.get(place, ("", "")))
+        if hidden(holder[key]):
+            yield holder, key, _known(holder[key], place, *before.get(place, ("", "")))
 
 
 def _known(value: str, place: Place, original: str, shown: str) -> str:

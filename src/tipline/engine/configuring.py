@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tipline.config.check import check_text
+from tipline.config.check import Checked, check_text
 from tipline.config.edit import drop_node, node_text, put_node, put_node_text, settings_of
 from tipline.config.hidden import MASK, restore_text
 from tipline.config.schema import Configuration
+from tipline.config.wiring import Problem
+from tipline.config.yamlfile import parse
 from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.atomic import replacing
 from tipline.engine.core import KEPT
@@ -96,10 +98,8 @@ class Configuring:
         """
         if len(text) > _MOST_CHARACTERS:
             raise RequestError(f"the text has {len(text):,} characters", fix=f"{_MOST_CHARACTERS:,} are the most")
-        before = versions.candidate(self.engine.control) or self._still(base)
         self._still(base)
-        whole = restore_text(text, before.text) if MASK in text or URL_MASK in text else text
-        made = Candidate(base, revision + 1, self.engine.clock(), user, whole)
+        made = Candidate(base, revision + 1, self.engine.clock(), user, self._whole(text))
         if not versions.keep_candidate(self.engine.control, made):
             raise ConflictError(
                 "somebody else has saved the candidate meanwhile", fix="look at theirs, then edit again"
@@ -107,8 +107,13 @@ class Configuring:
         return made
 
     def check(self, text: str) -> dict[str, Any]:
-        """Every problem of a text, as if it stood in the file."""
-        found = check_text(text, self.engine.configuration.path)
+        """Every problem of a text, as if it stood in the file; hidden secrets are what they are in the candidate."""
+        path = self.engine.configuration.path
+        try:
+            parse(text, path)  # says the line of what is no YAML
+            found = check_text(self._whole(text), path)
+        except ConfigError as exc:
+            found = Checked(None, [Problem("error", exc.where, exc.what, exc.fix)])
         problems = [vars(problem) for problem in found.problems]
         return {"ok": found.configuration is not None and not found.errors, "problems": problems}
 
@@ -240,6 +245,17 @@ class Configuring:
         if found is None:
             raise RequestError("the configuration did not come from a file", fix="start tipline with one")
         return found
+
+    def _whole(self, text: str) -> str:
+        """A text with the secrets that were hidden from who wrote it.
+
+        Raises:
+            ConfigError: one is not known, or the text is no YAML.
+        """
+        if not (MASK in text or URL_MASK in text):
+            return text
+        before = versions.candidate(self.engine.control) or self.newest()
+        return restore_text(text, before.text)
 
     def _still(self, base: int) -> Version:
         """The newest version, which must be `base`."""

@@ -71,6 +71,15 @@ def diagnose(path: Path, data: Path, *, engine: Engine | None = None, output: st
     }
 
 
+def far_side(configuration: Configuration, output: str) -> dict[str, Any]:
+    """Whether one output's far side can be signed in to and written to; nothing is written."""
+    findings = list(_far_sides(configuration, output))
+    return {
+        "ok": bool(findings) and all(finding.state == "ok" for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
 def _configuration(checked: Checked) -> Iterator[Finding]:
     for problem in checked.problems:
         state: Literal["failed", "warning"] = "failed" if problem.severity == "error" else "warning"

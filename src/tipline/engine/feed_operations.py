@@ -20,7 +20,7 @@ from tipline.engine.operation import operation
 from tipline.engine.people import RequestError
 from tipline.engine.secret_operations import SecretOperations
 from tipline.errors import ConfigError
-from tipline.kinds import TEAM, Kind, kinds
+from tipline.kinds import TEAM, Kind, Sort, kinds
 
 _SECTION = "sources"
 
@@ -51,7 +51,7 @@ class FeedOperations(ConfigurationOperations, SecretOperations):
             message: why; kept with the version.
             user: who asks.
         """
-        body = _text_of(settings or {}) if text is None else text
+        body = self._text(settings or {}) if text is None else text
         return self._added({name: body}, base, into, message or f"{name} added", user)
 
     @operation
@@ -75,7 +75,7 @@ class FeedOperations(ConfigurationOperations, SecretOperations):
         """
         if not feeds:
             raise RequestError("there is nothing to add", fix="name one feed at least")
-        bodies = {name: _text_of(settings) for name, settings in feeds.items()}
+        bodies = {name: self._text(settings) for name, settings in feeds.items()}
         return self._added(bodies, base, into, message or f"{len(feeds)} feeds added", user)
 
     @operation
@@ -135,8 +135,20 @@ class FeedOperations(ConfigurationOperations, SecretOperations):
         found = [{"name": each, "sort": nodes[each].sort, "kind": nodes[each].kind} for _, each in self._readers()]
         return {"readers": found}
 
+    @staticmethod
+    def _text(settings: Mapping[str, Any]) -> str:
+        """A node's settings as YAML."""
+        return edited("", lambda there: _lay(there, settings))
+
     def _added(
-        self, bodies: Mapping[str, str], base: int | None, into: list[str] | None, message: str, user: str
+        self,
+        bodies: Mapping[str, str],
+        base: int | None,
+        into: list[str] | None,
+        message: str,
+        user: str,
+        *,
+        also: Callable[[str], str] | None = None,
     ) -> dict[str, Any]:
         for name in bodies:
             if name in self.engine.configuration.nodes():
@@ -145,7 +157,12 @@ class FeedOperations(ConfigurationOperations, SecretOperations):
         if not self.asker.everywhere and self.asker.team != TEAM:
             bodies = {name: edited(body, self._as_mine) for name, body in bodies.items()}
         with self._sealed(bodies) as sealed:
-            return self._commit(lambda text: wired(put_new_nodes(text, _SECTION, sealed)), base, message, user)
+
+            def put(text: str) -> str:
+                made = wired(put_new_nodes(text, _SECTION, sealed))
+                return also(made) if also else made
+
+            return self._commit(put, base, message, user)
 
     def _commit(self, edit: Callable[[str], str], base: int | None, message: str, user: str) -> dict[str, Any]:
         _, user = self._acting(None, user)
@@ -153,10 +170,10 @@ class FeedOperations(ConfigurationOperations, SecretOperations):
         return committed(self._configuring.change(edit, message, base=base, user=user))
 
     @contextmanager
-    def _sealed(self, bodies: Mapping[str, str]) -> Iterator[dict[str, str]]:
-        """Sources' texts with references in the place of secrets; they are forgotten again if that is refused."""
+    def _sealed(self, bodies: Mapping[str, str], sort: Sort = "source") -> Iterator[dict[str, str]]:
+        """Nodes' texts with references in the place of secrets; they are forgotten again if that is refused."""
         made: list[str] = []
-        known = kinds("source")
+        known = kinds(sort)
         try:
             yield {name: self._without_secrets(name, body, known, made) for name, body in bodies.items()}
         except Exception:
@@ -165,7 +182,7 @@ class FeedOperations(ConfigurationOperations, SecretOperations):
             raise
 
     def _without_secrets(self, node: str, body: str, known: Mapping[str, type[Kind[Any]]], made: list[str]) -> str:
-        """A source's text with its secrets kept apart; `made` is told the names of new ones."""
+        """A node's text with its secrets kept apart; `made` is told the names of new ones."""
         team = self._team_of(node, body)
 
         def keep(place: Place, value: str) -> str:
@@ -178,10 +195,10 @@ class FeedOperations(ConfigurationOperations, SecretOperations):
         return seal_node(body, _kind_of(body, known), keep)
 
     def _team_of(self, name: str, body: str) -> str | None:
-        """Whose secrets those of a source are; None: the asker's own team's."""
+        """Whose secrets those of a node are; None: the asker's own team's."""
         if not self.asker.everywhere:
             return None
-        there = self.engine.graph.sources.get(name)
+        there = self.engine.configuration.nodes().get(name)
         return str(settings_of(body).get("team") or (there.settings.team if there else TEAM))
 
     def _as_mine(self, settings: CommentedMap) -> None:
@@ -230,10 +247,6 @@ def _putting(name: str, body: str) -> Callable[[str], str]:
     return lambda text: put_node_text(text, _SECTION, name, body, replace=True)
 
 
-def _text_of(settings: Mapping[str, Any]) -> str:
-    return edited("", lambda there: _lay(there, settings))
-
-
 def _with_reader(text: str, section: str, name: str, change: Callable[[CommentedMap], None]) -> str:
     """A configuration's text with one node changed."""
     return put_node_text(text, section, name, edited(node_text(text, section, name), change), replace=True)
@@ -276,12 +289,12 @@ def _lay(there: CommentedMap, over: Mapping[str, Any]) -> None:
 
 
 def _kind_of(body: str, known: Mapping[str, type[Kind[Any]]]) -> type[Kind[Any]]:
-    """The kind that a source's text names.
+    """The kind that a node's text names.
 
     Raises:
         RequestError: there is no such kind.
     """
     word = settings_of(body).get("kind")
     if word not in known:
-        raise RequestError(f"there is no kind of source {word!r}", fix=f"there are: {', '.join(known)}")
+        raise RequestError(f"there is no kind {word!r}", fix=f"there are: {', '.join(known)}")
     return known[word]

@@ -14,7 +14,6 @@ from tipline.engine.delivery_operations import DeliveryOperations
 from tipline.engine.doctor import diagnose
 from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.evaluate import Evaluated
-from tipline.engine.feedlist_operations import FeedListOperations
 from tipline.engine.leaving import RETIREMENT
 from tipline.engine.listfiles import write_files
 from tipline.engine.log_operations import LogOperations
@@ -24,7 +23,9 @@ from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.override_operations import OverrideOperations
 from tipline.engine.paths import listing, why
 from tipline.engine.people import Entry
+from tipline.engine.rawbody import head_of
 from tipline.engine.search_operations import SearchOperations
+from tipline.engine.start_operations import StartOperations
 from tipline.engine.status import status
 from tipline.engine.team_operations import TeamOperations
 from tipline.engine.upkeep_operations import UpkeepOperations
@@ -66,7 +67,7 @@ class Operations(
     LogOperations,
     NewsOperations,
     SearchOperations,
-    FeedListOperations,
+    StartOperations,
     DraftOperations,
     DeliveryOperations,
     OverrideOperations,
@@ -280,6 +281,13 @@ class Operations(
         else:
             self._everywhere()
         return diagnose(self.engine.configuration.path, self.engine.data, engine=self.engine, output=output)
+
+    @operation
+    def last_body(self, source: str) -> dict[str, Any]:
+        """The beginning of the last body that a source fetched (of the first, if it reads several), as text."""
+        self._known(source, self._owned(self.engine.graph.sources), "source")
+        found = head_of(self.engine.data, source)
+        return {"source": source, "body": None if found is None else asdict(found)}
 
     @operation
     def runs(self, node: str, limit: int = 20) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tipline.engine import guard
 from tipline.engine.claims import Difference, compare, compare_withdrawn, write_changes
 from tipline.engine.ledger import Ledger
 from tipline.engine.lines import Lines, commit_of
+from tipline.engine.rawbody import keep_head
 from tipline.engine.stage import INCOMING, name_groups, stage
 from tipline.errors import StoreError, TiplineError
 from tipline.sources.ageing import expiries
@@ -99,6 +100,7 @@ class Poller:
             )
             result = PollResult(source.name, "failed", what)
         finally:
+            keep_head(spool, self.spool.parent, source.name)
             shutil.rmtree(spool, ignore_errors=True)
         try:
             self._note(result, source, number, at)

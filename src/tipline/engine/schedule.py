@@ -23,6 +23,7 @@ from tipline.engine.leaving import look
 from tipline.engine.listfiles import write_files
 from tipline.engine.maintain import prune_history, sort_published
 from tipline.engine.poll import PollResult
+from tipline.engine.rawbody import forget_heads
 from tipline.engine.signin import SignIn
 from tipline.engine.static import publisher
 from tipline.errors import TiplineError
@@ -179,6 +180,7 @@ class Scheduler:
             prune_history(self.engine.lake, self.engine.control, self.engine.graph, now, retention)
             SignIn(self.engine.control, self.engine.clock).prune()
             overriding.end(self.engine.control, self.engine.graph, now)
+            forget_heads(self.engine.data, set(self.engine.graph.sources))
             for name in self.engine.graph.outputs:
                 sort_published(self.engine.lake, self.engine.graph, name)
 

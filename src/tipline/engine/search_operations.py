@@ -6,9 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
+from tipline.engine.facets import facets
+from tipline.engine.filters import Search
 from tipline.engine.operation import Base, operation
 from tipline.engine.overlap import overlap
-from tipline.engine.search import Search, facets, search
+from tipline.engine.search import search
+from tipline.engine.worth import worth
 
 _MOST = 1000
 
@@ -47,3 +50,15 @@ class SearchOperations(Base):
             self._known(name, known, "source")
         usual = [name for name in known if name not in configuration.allow_lists]
         return overlap(self.engine, self.asker, sorted(set(sources)) if sources else usual)
+
+    @operation
+    def worth(self, sources: list[str] | None = None) -> dict[str, Any]:
+        """What each source is worth: age, churn, what it has first and by how much, and what of it is harmless."""
+        configuration = self.engine.configuration
+        known = self._seen(configuration.sources)
+        for name in sources or []:
+            self._known(name, known, "source")
+        harmless = {*configuration.allow_lists, configuration.never_block}
+        usual = [name for name in known if name not in harmless]
+        lists = [name for name in known if name in harmless]
+        return {"sources": worth(self.engine, self.asker, sorted(set(sources)) if sources else usual, lists)}

@@ -32,14 +32,23 @@ def owned(graph: Graph, asker: Asker) -> list[str]:
     return [name for name, node in graph.configuration.nodes().items() if asker.owns(node.settings)]
 
 
-def claims_seen(graph: Graph, source: str, asker: Asker) -> str:
-    """SQL: the claims of a source that an asker sees (the source is one that they see)."""
+def claims_cut(graph: Graph, source: str, asker: Asker) -> tuple[str, list[str]]:
+    """SQL: the table of a source's claims, and the conditions on what an asker sees of it.
+
+    The source is one that they see.
+    """
     settings = graph.sources[source].settings
     table = claims_table(graph.ids[source])
     if asker.owns(settings):
-        return table
+        return table, []
     usual = AMBER if settings.tlp is None else settings.tlp
-    return f"(SELECT * FROM {table} WHERE coalesce(tlp, {usual}) < {RED})"
+    return table, [f"coalesce(tlp, {usual}) < {RED}"]
+
+
+def claims_seen(graph: Graph, source: str, asker: Asker) -> str:
+    """SQL: the claims of a source that an asker sees (the source is one that they see)."""
+    table, cut = claims_cut(graph, source, asker)
+    return f"(SELECT * FROM {table} WHERE {' AND '.join(cut)})" if cut else table
 
 
 def published_seen(graph: Graph, output: str, asker: Asker) -> str:

@@ -6,7 +6,7 @@ Documents are read twice: first for what is referred to and what others say of i
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from tipline.model import tlp
 
 __all__ = ["Reading", "Stix1Settings", "read"]
 
+# The children of an element by name.
+Parts = Mapping[str, list[Element]]
 _BATCH = 20_000
 _DESCRIPTION = 2_000
 
@@ -47,7 +49,7 @@ class Stix1Settings(BaseModel):
 
 @dataclass
 class _Seen:
-    """What the first look found: who is referred to, by indicators and by anything, and packages with indicators."""
+    """What the first look found: who is referred to, by indicators and by observables, and packages with indicators."""
 
     parts: set[str]
     refs: set[str]
@@ -87,6 +89,8 @@ class Reading:
         count = 0
         for item in Items(path, self._ctx, self._required):
             if item.kind == "TTP":
+                if identity := item.element.get("id"):
+                    self._names[identity] = _titles(item.element)
                 continue
             count += 1
             if item.kind == BLOCK:
@@ -130,11 +134,9 @@ class Reading:
                 self._keep(item, repeated)
 
     def _keep(self, item: Item, repeated: set[int]) -> None:
-        identity = item.element.get("id") or ""
-        if item.kind == "TTP":
-            if identity in self._seen.refs:
-                self._names[identity] = _titles(item.element)
+        if item.kind in ("TTP", BLOCK):
             return
+        identity = item.element.get("id") or ""
         if identity and hash(identity) in repeated:
             self._newest[identity] = max(_version(item.element), self._newest.get(identity, ""))
         for each in item.element.iter("{*}Observable", "{*}Object", "{*}Related_Object", "{*}Indicator"):
@@ -165,31 +167,35 @@ class Reading:
     def _about(self, item: Item, record: str, document: int) -> dict[str, Any]:
         """What is said about the values of an item."""
         element, package = item.element, item.package
+        parts: dict[str, list[Element]] = {}
+        for child in element:
+            parts.setdefault(name_of(child), []).append(child)
         is_observed = item.kind == "Observable"
         aside = is_observed and (not item.listed or (document, package.number) in self._seen.with_indicators)
         return {
             "record": record,
-            "confidence": _confidence(element),
+            "confidence": _confidence(parts),
             "actionable": "false" if aside else None,
-            "tlp": _tlp(element, package),
-            "threat_types": JOIN.join(_types(element)) or None,
-            "tags": JOIN.join(dict.fromkeys(self._tags(element))) or None,
-            "description": _description(element, package),
-            "references": JOIN.join(_references(element)) or None,
-            **_times(element, package),
+            "tlp": _tlp(element, package) if "Handling" in parts else _level(package.level),
+            "threat_types": JOIN.join(_types(parts)) or None,
+            "tags": JOIN.join(dict.fromkeys(self._tags(element, parts))) or None,
+            "description": _description(parts, package),
+            "references": JOIN.join(_references(element)) or None if "Producer" in parts else None,
+            **_times(element, parts, package),
         }
 
-    def _tags(self, element: Element) -> Iterator[str]:
-        for phase in element.iter("{*}Kill_Chain_Phase"):
-            if name := phase.get("name"):
-                yield name
-        for indicated in element.iterchildren("{*}Indicated_TTP"):
+    def _tags(self, element: Element, parts: Parts) -> Iterator[str]:
+        if "Kill_Chain_Phases" in parts:
+            for phase in element.iter("{*}Kill_Chain_Phase"):
+                if name := phase.get("name"):
+                    yield name
+        for indicated in parts.get("Indicated_TTP", ()):
             for ttp in indicated.iterchildren("{*}TTP"):
                 yield from self._names.get(ttp.get("idref") or "", []) or _titles(ttp)
 
 
 def _refs(element: Element) -> Iterator[str]:
-    for each in element.iter("{*}Observable", "{*}Object", "{*}Related_Object", "{*}Indicator", "{*}TTP"):
+    for each in element.iter("{*}Observable", "{*}Object", "{*}Related_Object", "{*}Indicator"):
         if ref := each.get("idref"):
             yield ref
 
@@ -221,18 +227,30 @@ def _version(element: Element) -> str:
     return element.get("timestamp") or ""
 
 
-def _confidence(element: Element) -> str | None:
-    return text_of(element.find("{*}Confidence/{*}Value")) or None
+def _first(parts: Parts, name: str) -> str:
+    """The text of the first child of a name."""
+    return text_of(parts[name][0]) if name in parts else ""
+
+
+def _confidence(parts: Parts) -> str | None:
+    for each in parts.get("Confidence", ()):
+        if (value := each.find("{*}Value")) is not None:
+            return text_of(value) or None
+    return None
 
 
 def _tlp(element: Element, package: Package) -> str | None:
     levels = [each for each in (package.level, level_of(element)) if each is not None]
-    return tlp.name(max(levels)) if levels else None
+    return _level(max(levels, default=None))
 
 
-def _types(element: Element) -> list[str]:
+def _level(level: int | None) -> str | None:
+    return None if level is None else tlp.name(level)
+
+
+def _types(parts: Parts) -> list[str]:
     """`IP Watchlist` as `ip-watchlist`."""
-    return ["-".join(text.lower().split()) for each in element.iterchildren("{*}Type") if (text := text_of(each))]
+    return ["-".join(text.lower().split()) for each in parts.get("Type", ()) if (text := text_of(each))]
 
 
 def _titles(element: Element) -> list[str]:
@@ -242,10 +260,9 @@ def _titles(element: Element) -> list[str]:
     return [each for each in names if each]
 
 
-def _description(element: Element, package: Package) -> str | None:
+def _description(parts: Parts, package: Package) -> str | None:
     """Its own title and description, else the package's."""
-    title = text_of(element.find("{*}Title"))
-    text = text_of(element.find("{*}Description"))
+    title, text = _first(parts, "Title"), _first(parts, "Description")
     if not title and not text:
         title, text = package.title or "", package.description or ""
     both = text if not title or title in text else f"{title}: {text}" if text else title
@@ -256,13 +273,14 @@ def _references(element: Element) -> list[str]:
     return [text for each in element.iterfind("{*}Producer/{*}References/{*}Reference") if (text := text_of(each))]
 
 
-def _times(element: Element, package: Package) -> dict[str, str | None]:
+def _times(element: Element, parts: Parts, package: Package) -> dict[str, str | None]:
     """First seen: when it becomes valid, else its timestamp or the package's; last seen: the last sighting."""
-    position = element.find("{*}Valid_Time_Position")
     start = end = ""
-    if position is not None:
+    if "Valid_Time_Position" in parts:
+        position = parts["Valid_Time_Position"][0]
         start, end = text_of(position.find("{*}Start_Time")), text_of(position.find("{*}End_Time"))
-    sighted = [each.get("timestamp") or "" for each in element.iterfind("{*}Sightings/{*}Sighting")]
+    sightings = element.iterfind("{*}Sightings/{*}Sighting") if "Sightings" in parts else ()
+    sighted = [each.get("timestamp") or "" for each in sightings]
     return {
         "first_seen": start or element.get("timestamp") or package.timestamp,
         "last_seen": max(sighted, default="") or None,

@@ -11,6 +11,7 @@ hold at once. A file's hashes say it all; of other objects with several properti
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from lxml import etree
@@ -64,9 +65,16 @@ _REFUSED = {
 }
 
 
+@lru_cache(maxsize=4096)
+def _split(tag: str) -> tuple[str, str]:
+    """Namespace and local name of `{namespace}name`."""
+    space, _, name = tag.rpartition("}")
+    return space[1:], name
+
+
 def name_of(element: Element) -> str:
     """An element's local name; empty of comments and processing instructions."""
-    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+    return _split(element.tag)[1] if isinstance(element.tag, str) else ""
 
 
 def kind_of(element: Element) -> str:
@@ -123,7 +131,7 @@ def _word(element: Element, name: str, properties: Element) -> tuple[str | None,
 
 def space_of(element: Element) -> str:
     """An element's namespace."""
-    return element.tag[1:].rpartition("}")[0] if isinstance(element.tag, str) else ""
+    return _split(element.tag)[0] if isinstance(element.tag, str) else ""
 
 
 def _address(element: Element, parent: Element | None) -> tuple[str | None, str | None]:

@@ -32,6 +32,7 @@ _SPACES = (
 )  # fmt: skip
 # Elements of one item at most: each takes about 500 bytes.
 _MOST_ELEMENTS = 400_000
+_COUNT = etree.XPath("count(descendant::*)")
 
 
 @dataclass
@@ -153,7 +154,7 @@ class Items:
 
     def _item(self, name: str, element: Element) -> Item:
         parent = element.getparent()
-        if sum(1 for _ in element.iter()) > _MOST_ELEMENTS:
+        if _COUNT(element) > _MOST_ELEMENTS:
             raise FormatError(
                 f"an {name.lower()} has more than {_MOST_ELEMENTS:,} elements",
                 where=self.ctx.feed,

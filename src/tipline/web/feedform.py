@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from tipline.config.edit import edited, flow, settings_of
 from tipline.config.hidden import hide_node
 from tipline.engine.people import RequestError
-from tipline.kinds import Kind, kinds
-from tipline.web.forms import PREFIX, Group, form, write
+from tipline.kinds import Kind, Sort, kinds
+from tipline.web.forms import PREFIX, Field, Group, form, write
 from tipline.web.page import Fields, Page
 
 # What MISP's form of a feed asks for, in its order, where a kind has it; then what every source has.
@@ -76,6 +76,12 @@ class Draft:
         """The problems that belong to no field."""
         return self._by_field().get("", [])
 
+    def chosen(self, paths: Iterable[str]) -> list[Field]:
+        """Some fields of the form, in this order."""
+        found = form(self.kind, settings_of(self.text), problems=self._by_field())
+        fields = {each.path: each for group in found for each in group.fields}
+        return [fields[path] for path in paths]
+
     def groups(self) -> list[Group]:
         """The form: what people usually set first, the sign-in behind it, then everything else."""
         found = form(self.kind, settings_of(self.text), problems=self._by_field())
@@ -109,6 +115,7 @@ def draft_of(
     *,
     needs: Iterable[str] = (),
     before: str | None = None,
+    sort: Sort = "source",
 ) -> Draft:
     """A feed with what a form said of it.
 
@@ -117,6 +124,7 @@ def draft_of(
         name: of the source.
         sent: the form; None: none was sent yet.
         needs: settings that have to be given.
+        sort: of the node.
         before: the text that the form was made of, if that is another one: only what differs from it is said.
 
     Raises:
@@ -125,7 +133,7 @@ def draft_of(
     text = settings if isinstance(settings, str) else edited("", lambda there: _fill(there, settings))
     wanted = list(needs)
     text = edited(text, lambda there: _blank(there, wanted))
-    kind = _kind(text)
+    kind = kind_of(str(settings_of(text).get("kind", "")), sort)
     made = Draft(name, text, kind, wanted)
     if sent is None:
         return made
@@ -170,15 +178,15 @@ def usual_readers(page: Page) -> list[str]:
     return merging if len(merging) == 1 else []
 
 
-def kind_of(word: str) -> type[Kind[Any]]:
-    """A kind of source.
+def kind_of(word: str, sort: Sort = "source") -> type[Kind[Any]]:
+    """A kind of node.
 
     Raises:
         RequestError: there is none of that name.
     """
-    known = kinds("source")
+    known = kinds(sort)
     if word not in known:
-        raise RequestError(f"there is no kind of source {word!r}", fix=f"there are: {', '.join(known)}")
+        raise RequestError(f"there is no kind of {sort} {word!r}", fix=f"there are: {', '.join(known)}")
     return known[word]
 
 
@@ -189,10 +197,6 @@ def _texts(kind: type[Kind[Any]], text: str) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     return text.replace("\r\n", "\n").strip()
-
-
-def _kind(text: str) -> type[Kind[Any]]:
-    return kind_of(str(settings_of(text).get("kind", "")))
 
 
 def _fill(there: Any, settings: Mapping[str, Any]) -> None:

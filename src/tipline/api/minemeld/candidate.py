@@ -61,7 +61,7 @@ def again(call: Call) -> str:
     call.only_ours()
     if call.given("c", "running") not in {"running", "committed"}:
         raise RequestError("Unknown config")
-    call.operations.call("discard_candidate", {})
+    call.operations.call("draft_discard", {})
     return _version(call)
 
 
@@ -70,20 +70,17 @@ def commit(call: Call) -> str:
     version = call.fields().get("version")
     if version is None:
         raise RequestError("version required")
-    found = call.operations.call("configuration", {})
     if str(version) != _version(call):
         raise RefusedError(HTTPStatus.CONFLICT, "version mismatch")
-    candidate = found["candidate"]
-    if candidate is None or candidate["text"] == found["text"]:
-        return "OK"
-    text, base = candidate["text"], candidate["base"]
-    told = call.operations.call("check", {"text": text})
-    if not told["ok"]:
-        wrong = [f"{each['where']}: {each['what']}" for each in told["problems"] if each["severity"] == "error"]
+    draft = call.operations.call("draft", {})
+    if not draft["ok"]:
+        wrong = [f"{each['where']}: {each['what']}" for each in draft["problems"] if each["severity"] == "error"]
         raise RefusedError(HTTPStatus.PAYMENT_REQUIRED, wrong)
-    message = "committed over MineMeld's API"
+    if not draft["changes"]:
+        return "OK"
     try:
-        call.operations.call("commit", {"text": text, "base": base, "message": message})
+        given = {"message": "committed over MineMeld's API", "revision": draft["revision"]}
+        call.operations.call("draft_commit", given)
     except ConflictError:
         raise RefusedError(HTTPStatus.CONFLICT, "version mismatch") from None
     return "OK"

@@ -17,6 +17,7 @@ from tipline.api.v1 import (
     logs,
     nodes,
     secrets,
+    start,
     system,
 )
 from tipline.api.v1.asking import PROBLEMS, Limits
@@ -51,8 +52,9 @@ def create_v1(operations: Operations) -> FastAPI:
         indicators,
         deliveries,
         accounts,
-        backups,
+        start,
         logs,
+        backups,
     ):
         app.include_router(module.router)
     return app

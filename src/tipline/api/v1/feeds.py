@@ -93,6 +93,12 @@ def overlap(asked: Read, source: Annotated[list[str] | None, Query(max_length=10
     return asked.call("overlap", sources=source)
 
 
+@router.get("/worth")
+def worth(asked: Read, source: Annotated[list[str] | None, Query(max_length=1000)] = None) -> dict[str, Any]:
+    """What each source is worth: age, churn, what it has first and by how much, and what of it is harmless."""
+    return asked.call("worth", sources=source)
+
+
 @router.post("/try")
 def try_(asked: Configuring, body: Tried) -> dict[str, Any]:
     """Which kind and settings read a feed, and what they make of it: types, samples, drops by reason, YAML."""

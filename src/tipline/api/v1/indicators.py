@@ -9,8 +9,8 @@ from pydantic import Field
 
 from tipline.api.v1.asking import Body, Cursor, Indicators, Read, cursor, position
 from tipline.durations import Duration
+from tipline.engine.filters import MOST_VALUES, Search
 from tipline.engine.operations import NewEntry
-from tipline.engine.search import MOST_VALUES, Search
 
 router = APIRouter(prefix="/indicators", tags=["indicators"])
 _VALUE = Field(max_length=8000, description="The indicator, in any spelling.", examples=["hxxp://evil[.]example/a"])

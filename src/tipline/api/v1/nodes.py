@@ -44,6 +44,12 @@ def runs(asked: Read, name: Name, limit: Limit = 20) -> dict[str, Any]:
     return asked.call("runs", node=name, limit=limit)
 
 
+@router.get("/nodes/{name}/body")
+def last_body(asked: Read, name: Name) -> dict[str, Any]:
+    """The beginning of the last body that a source fetched, as text; null if it fetched none yet."""
+    return asked.call("last_body", source=name)
+
+
 @router.post("/nodes/{name}/poll")
 def poll(asked: Holds, name: Name) -> dict[str, Any]:
     """Poll a source now."""

@@ -112,6 +112,8 @@ def begun(page: Anybody, form: Form) -> Response:
         page.site.door.begin(page.request, answer, token=token, name=name, password=password)
     except TiplineError as exc:
         return _first_visit_form(page, token, name, str(exc), status_of(exc))
+    if page.site.operations.call("start_begin", {})["open"]:
+        answer.headers["location"] = f"{PREFIX}/start"
     return answer
 
 

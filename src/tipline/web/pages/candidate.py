@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
 from tipline.errors import ConfigError, TiplineError
 from tipline.web.page import Editor, Form, Page, tried
@@ -75,6 +75,20 @@ def write(page: Editor, form: Form) -> Response:
     return page.done("The candidate is kept. Nothing of it runs yet.", "/pipeline/candidate")
 
 
+@router.post("/pipeline/text/check")
+def check(page: Editor, form: Form) -> Response:
+    """The problems of a whole text, each with its line, while somebody types."""
+    found = page.operations.call("check", {"text": form.whole("yaml").replace("\r\n", "\n")})["problems"]
+    return JSONResponse(
+        {"fields": {}, "problems": [{**each, "line": _line(each["where"]), "path": ""} for each in found]}
+    )
+
+
+def _line(where: str) -> int | None:
+    number = where.rpartition(":")[2]
+    return int(number) if number.isdigit() else None
+
+
 @router.get("/pipeline/history")
 def history(page: Editor, before: int | None = None) -> Response:
     """Versions that were put to work, newest first."""
@@ -89,7 +103,7 @@ def history(page: Editor, before: int | None = None) -> Response:
 def version(page: Editor, number: Number, against: int | None = None) -> Response:
     """One version: what it changed, and the way back to it."""
     found = page.operations.call("version_shown", {"version": number, "against": against})
-    return page.show("pipeline/version.html", {"state": _state(page), **found}, title=f"Version {number}")
+    return page.show("pipeline/version.html", {"state": _state(page), "shown": found}, title=f"Version {number}")
 
 
 @router.post("/pipeline/history/{number}/revert")
@@ -129,14 +143,16 @@ def _plan(page: Page, message: str, refused: dict[str, Any]) -> Response:
 
 
 def _much(output: dict[str, Any]) -> bool:
-    """Whether a guard may hold what an output would lose or gain."""
+    """Whether what an output would lose or gain may be held: by its guard, or since it is taken out."""
     before, gone, new = output["published"], output["removed"], output["added"]
+    if output["state"] == "gone":
+        return bool(gone)
     return output["state"] == "changed" and bool(before) and (gone * 10 > before * 3 or new > before * 9)
 
 
 def _text(page: Page, found: dict[str, Any], refused: dict[str, Any]) -> Response:
     checked = page.operations.call("draft", {})["problems"]
-    view = {**found, "problems": checked, "error": refused.get("error"), "fix": refused.get("fix")}
+    view = {"draft": found, "problems": checked, "error": refused.get("error"), "fix": refused.get("fix")}
     return page.show("pipeline/text.html", view, title="The whole configuration", status=refused.get("status", 200))
 
 

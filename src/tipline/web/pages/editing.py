@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse, Response
@@ -15,7 +16,8 @@ from tipline.http_problems import status_of
 from tipline.kinds import kinds
 from tipline.web import editor
 from tipline.web.editor import Node
-from tipline.web.page import Editor, Form, Page
+from tipline.web.page import Editor, Form, Page, tried
+from tipline.web.site import PREFIX
 
 router = APIRouter()
 Name = Annotated[str, Path(max_length=200)]
@@ -23,7 +25,7 @@ _SORTS = ("source", "processor", "output")
 
 
 @router.get("/pipeline/add")
-def add(page: Editor, q: str = "", sort: str = "") -> Response:
+def add(page: Editor, q: str = "") -> Response:
     """Where a new node comes from: the library, or a kind."""
     found = page.operations.call("library_search", {"words": q})["entries"]
     blank = [
@@ -32,7 +34,7 @@ def add(page: Editor, q: str = "", sort: str = "") -> Response:
         for kind, cls in kinds(each).items()  # type: ignore[arg-type]
         if kind != "never-block"
     ]
-    view = {"q": q, "sort": sort if sort in _SORTS else "", "entries": found, "kinds": blank}
+    view = {"q": q, "entries": [_row(each) for each in found], "kinds": blank}
     return page.show("pipeline/add.html", view, title="Add a node")
 
 
@@ -49,7 +51,12 @@ def new(page: Editor, entry: str = "", sort: str = "", kind: str = "") -> Respon
 @router.get("/nodes/{name}/edit")
 def edit(page: Editor, name: Name, since: str = "") -> Response:
     """The editor with a node as it stands in the candidate."""
-    found = page.operations.call("draft_node", {"name": name})
+    found, refused = tried(lambda: page.operations.call("draft_node", {"name": name}))
+    if refused and since:
+        state = page.operations.call("draft", {})
+        return page.show("pipeline/gone.html", {"name": name, "state": state}, title=f"Edit {name}")
+    if refused:
+        raise RequestError(refused["error"], fix=refused["fix"])
     node = Node(found["section"], name, found["text"], found["seen"])
     editor.check(page, node)
     return _shown(page, node, since=since)
@@ -138,7 +145,7 @@ def _shown(page: Page, node: Node, *, entry: str = "", since: str = "", refused:
         "runs": running is not None,
         "state": page.operations.call("draft", {}),
         "moved": bool(since) and since != node.seen,
-        "since": since or node.seen,
+        "from": _address(node, entry, since or node.seen),
         "team": page.person.team,
         "error": said.get("error"),
         "fix": said.get("fix"),
@@ -146,6 +153,27 @@ def _shown(page: Page, node: Node, *, entry: str = "", since: str = "", refused:
     }
     title = f"Edit {node.name}" if node.seen else f"New {node.sort}"
     return page.show("pipeline/edit.html", view, title=title, status=said.get("status", 200))
+
+
+def _address(node: Node, entry: str, since: str) -> str:
+    """Where the live part of the editor comes from, also after a form that was refused."""
+    if node.seen:
+        return f"{PREFIX}/nodes/{quote(node.name)}/edit?{urlencode({'since': since})}"
+    begun = {"entry": entry} if entry else {"sort": node.sort, "kind": node.kind.kind if node.kind else ""}
+    return f"{PREFIX}/pipeline/new?{urlencode(begun)}"
+
+
+def _row(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of the library in a table."""
+    source = entry["source"]
+    words = ("name", "title", "description", "provider", "terms", "status", "since", "instead", "needs")
+    return {
+        **{word: entry.get(word) for word in words},
+        "kind": source["kind"],
+        "type": source.get("type"),
+        "tlp": source.get("tlp", "amber"),
+        "in_use": entry.get("in_use") or [],
+    }
 
 
 def _theirs(page: Page, node: Node) -> dict[str, Any]:

@@ -92,16 +92,20 @@ def overlap(page: Viewer) -> Response:
     names, common = found["sources"], found["common"]
     sizes = [common[n][n] for n in range(len(names))]
     ranked = sorted(range(len(names)), key=lambda n: -sizes[n])[:_MOST_COMPARED]
-    worth = zip(names, sizes, found["unique"], found["first"], strict=True)
+    known = {each["source"]: each for each in page.operations.call("worth", {})["sources"]}
     view = {
-        "sources": [{"source": n, "indicators": i, "unique": u, "first": f} for n, i, u, f in worth],
+        "sources": [
+            {**known[name], "unique": unique}
+            for name, unique in zip(names, found["unique"], strict=True)
+            if name in known
+        ],
         "columns": [names[n] for n in ranked],
         "matrix": [
             {"source": names[a], "cells": [_cell(a == b, sizes[a], common[a][b]) for b in ranked]} for a in ranked
         ],
         "left_out": len(names) - len(ranked),
     }
-    return page.show("feeds/overlap.html", view, title="Overlap of feeds")
+    return page.show("feeds/overlap.html", view, title="Worth and overlap of feeds")
 
 
 def _cell(same: bool, size: int, common: int) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
+from tipline.engine.filters import MOST_VALUES
 from tipline.engine.people import RequestError
-from tipline.engine.search import MOST_VALUES
 from tipline.model.normalise import normalise_one
 from tipline.model.policy import Policy
 from tipline.model.reasons import DROP_REASONS

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from tipline.config.builtins import reserved
 from tipline.engine.leaving import RETIREMENT
@@ -15,13 +15,14 @@ from tipline.engine.trends import trend
 from tipline.kinds import Kind
 from tipline.outputs.base import Output
 from tipline.web import charts
-from tipline.web.page import Analyst, Page, Viewer
+from tipline.web.page import Analyst, Page, Viewer, wants_json
 from tipline.web.settings import own_settings
 from tipline.web.spans import SPANS, span
 
 router = APIRouter()
 Name = Annotated[str, Path(max_length=200)]
 _RUNS, _ROWS = 20, 50
+_LINES, _WIDE = 20, 300  # of a body, on the page
 
 
 @router.get("/nodes/{name}")
@@ -51,9 +52,22 @@ def node(page: Viewer, name: Name, period: str = "", offset: int = 0) -> Respons
         "size": _ROWS,
         "settings": list(own_settings(found.settings)) if owned else [],
         "addresses": _addresses(found),
+        "body": _body(page, name) if owned and state["sort"] == "source" else None,
         "delivery": _delivery(page, name) if owned else None,
     }
     return page.show("node/index.html", view, title=name)
+
+
+@router.get("/nodes/{name}/body")
+def body(page: Viewer, name: Name) -> Response:
+    """The beginning of what a source fetched last, as a file that no browser runs."""
+    found = page.operations.call("last_body", {"source": name})
+    if wants_json(page.request):
+        return JSONResponse(found)
+    if found["body"] is None:
+        raise RequestError(f"{name[:200]} has fetched nothing yet", fix="poll it")
+    headers = {"content-disposition": f'attachment; filename="{quote(name)}.txt"'}
+    return PlainTextResponse(found["body"]["text"], headers=headers)
 
 
 @router.post("/nodes/{name}/poll")
@@ -85,6 +99,16 @@ def _known(page: Page, name: str) -> Kind[Any]:
     if found is None:
         raise RequestError(f"there is no node {name[:200]}", fix="look at the pipeline")
     return found
+
+
+def _body(page: Page, name: str) -> dict[str, Any] | None:
+    """The first lines of what a source fetched last."""
+    found: dict[str, Any] | None = page.operations.call("last_body", {"source": name})["body"]
+    if found is None:
+        return None
+    lines = found["text"].splitlines()
+    shown = [line[:_WIDE] + ("…" if len(line) > _WIDE else "") for line in lines[:_LINES]]
+    return {**found, "text": "\n".join(shown), "lines": len(lines), "shown": len(shown)}
 
 
 def _readers(page: Page, name: str) -> list[str]:

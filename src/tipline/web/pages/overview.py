@@ -52,6 +52,7 @@ def overview(page: Viewer, period: str = "") -> Response:
             if each["sort"] == "output"
         ],
         "entries": _last_entries(page),
+        "start": page.operations.call("start", {}) if page.person.may("admin") else None,
         # A page that fetches itself again is nobody looking.
         "news": page.operations.call("news", {"look": "hx-request" not in page.request.headers}),
     }

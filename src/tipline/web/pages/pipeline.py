@@ -13,6 +13,7 @@ from tipline.web.site import Nav
 
 router = APIRouter()
 NAV = Nav("Pipeline", "/pipeline", key="p", order=20, icon="pipeline")
+Drawn = list[dict[str, Any]]
 _BUILT_IN = ("never-block", "allowed")
 
 
@@ -23,14 +24,39 @@ def pipeline(page: Viewer, q: str = "") -> Response:
     edges = _with_flow(_edges(page), {name: state["indicators"] for name, state in states.items()})
     drawn = [name for name in states if not name.startswith(_BUILT_IN) or any(name in edge.values() for edge in edges)]
     nodes = [_node(states[name]) for name in drawn]
-    changes = len(page.operations.call("draft", {})["changes"]) if page.person.may("editor") else 0
+    nodes, edges, changes = _with_candidate(page, nodes, edges)
     view = {"nodes": nodes, "edges": edges, "q": q, "changes": changes}
     return page.show("pipeline/index.html", view, title="Pipeline")
 
 
+def _with_candidate(page: Page, nodes: Drawn, edges: Drawn) -> tuple[Drawn, Drawn, int]:
+    """The nodes and edges with those that the candidate would add, marked; and how many changes it has."""
+    if not page.person.may("editor"):
+        return nodes, edges, 0
+    changed = {each["name"]: each["op"] for each in page.operations.call("draft", {})["changes"] if each["section"]}
+    if not changed:
+        return nodes, edges, 0
+    drafted = page.operations.call("draft_nodes", {})["nodes"]
+    there = {each["name"] for each in nodes}
+    new = [
+        {**{word: each[word] for word in ("name", "sort", "kind", "team")}, "state": "candidate", "indicators": None,
+         "message": "not put to work yet"}
+        for each in drafted if each["name"] not in there
+    ]  # fmt: skip
+    known, drawn = {(each["source"], each["target"]) for each in edges}, there | {each["name"] for each in new}
+    wanted = [
+        {"source": other, "target": each["name"], "allow": word == "allow", "flow": 0, "draft": True}
+        for each in drafted
+        for word in ("inputs", "allow")
+        for other in each[word]
+        if (other, each["name"]) not in known and {other, each["name"]} <= drawn
+    ]
+    return [{**each, "op": changed.get(each["name"], "")} for each in [*nodes, *new]], [*edges, *wanted], len(changed)
+
+
 def _node(state: dict[str, Any]) -> dict[str, Any]:
     words = ("name", "sort", "kind", "state", "indicators", "message", "team")
-    return {word: state[word] for word in words}
+    return {**{word: state[word] for word in words}, "op": ""}
 
 
 def _edges(page: Page) -> list[dict[str, Any]]:

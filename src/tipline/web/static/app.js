@@ -141,7 +141,7 @@ function refresh() {
   last = Date.now();
   const open = [...live.querySelectorAll("details[open][id]")].map((each) => each.id);
   const focused = document.activeElement?.id;
-  window.htmx.ajax("GET", location.pathname + (live.dataset.query ?? location.search), { target: "#live", select: "#live", swap: "outerHTML" }).then(() => {
+  window.htmx.ajax("GET", live.dataset.from ?? location.pathname + location.search, { target: "#live", select: "#live", swap: "outerHTML" }).then(() => {
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   });

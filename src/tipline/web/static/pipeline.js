@@ -3,9 +3,20 @@ const place = document.getElementById("graph");
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 190;
 const HEIGHT = 46;
+const READABLE = 0.6;
 const TONES = {
-  ok: "ok", unchanged: "ok", held: "warn", stale: "warn", "needs credentials": "warn", failing: "bad", failed: "bad", drift: "bad",
+  ok: "ok", unchanged: "ok", polling: "busy", sending: "busy", held: "warn", stale: "warn", "needs credentials": "warn", failing: "bad", failed: "bad", drift: "bad",
 };
+
+const SIGNS = { warn: "▲ ", bad: "✕ ", busy: "… " };
+const OPS = { added: "+ ", changed: "~ ", removed: "− " };
+
+// What a node says below its name: what is not well in words and with a sign, else its kind and how much it holds.
+function below(node, exact) {
+  const sign = SIGNS[TONES[node.state]];
+  const held = node.indicators == null ? "" : ` · ${exact.format(node.indicators)}`;
+  return `${OPS[node.op] ?? ""}${sign ? `${sign}${node.state}` : node.kind}${held}`;
+}
 
 function make(name, attributes, text) {
   const element = document.createElementNS(SVG, name);
@@ -56,7 +67,7 @@ function draw() {
     const to = graph.node(w);
     const tone = TONES[byName.get(v).state];
     const line = make("path", {
-      class: `edge${edge.allow ? " allow" : ""}${tone === "bad" || tone === "warn" ? ` ${tone}` : ""}`,
+      class: `edge${edge.allow ? " allow" : ""}${edge.draft ? " draft" : ""}${tone === "bad" || tone === "warn" ? ` ${tone}` : ""}`,
       d: curve([{ x: from.x + WIDTH / 2, y: from.y }, { x: to.x - WIDTH / 2, y: to.y }]),
       "stroke-width": edge.allow ? 1.5 : width(edge.flow, most),
     });
@@ -67,14 +78,14 @@ function draw() {
   const exact = new Intl.NumberFormat();
   for (const node of nodes) {
     const { x, y } = graph.node(node.name);
-    const link = make("a", { href: `/ui/nodes/${encodeURIComponent(node.name)}`, class: `node ${TONES[node.state] ?? ""}` });
+    const link = make("a", { href: `/ui/nodes/${encodeURIComponent(node.name)}${node.state === "candidate" ? "/edit" : ""}`, class: `node ${TONES[node.state] ?? ""}${node.op ? ` draft ${node.op}` : ""}` });
     link.setAttribute("transform", `translate(${x - WIDTH / 2},${y - HEIGHT / 2})`);
     link.dataset.name = node.name;
     link.append(
       make("rect", { class: "box", width: WIDTH, height: HEIGHT, rx: 4 }),
       make("rect", { class: "mark", width: 4, height: HEIGHT, rx: 2 }),
       make("text", { x: 14, y: 19 }, shortened(node.name, 24)),
-      make("text", { x: 14, y: 36, class: "sub" }, shortened(`${node.kind}${node.indicators == null ? "" : ` · ${exact.format(node.indicators)}`}`, 30)),
+      make("text", { x: 14, y: 36, class: "sub" }, shortened(below(node, exact), 31)),
       make("title", {}, `${node.name} (${node.state || "other team"})${node.message ? `: ${node.message}` : ""}`),
     );
     const near = (on) => {
@@ -123,6 +134,44 @@ function start() {
     view.y = (canvas.clientHeight - size.height * view.scale) / 2;
     apply();
   };
+  // A pipeline too large to be read as a whole begins at its top, as wide as the place; search and keys move in it.
+  const begin = () => {
+    fit();
+    if (view.scale >= READABLE) return;
+    view.scale = Math.max(READABLE, Math.min(1, canvas.clientWidth / size.width));
+    view.x = Math.max(0, (canvas.clientWidth - size.width * view.scale) / 2);
+    view.y = 0;
+    apply();
+  };
+  const centre = (node) => {
+    const at = /translate\(([-\d.]+),([-\d.]+)\)/.exec(node.getAttribute("transform"));
+    view.x = canvas.clientWidth / 2 - (Number(at[1]) + WIDTH / 2) * view.scale;
+    view.y = canvas.clientHeight / 2 - (Number(at[2]) + HEIGHT / 2) * view.scale;
+    apply();
+  };
+  const lead = () => {
+    found(group, words());
+    const first = words() && group.querySelector(".node:not(.dim)");
+    if (first && view.scale * size.height > canvas.clientHeight) centre(first);
+  };
+  const moves = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
+  place.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "+" || event.key === "=") zoom(1.25);
+    else if (event.key === "-") zoom(0.8);
+    else if (event.key === "0") fit();
+    else if (moves[event.key]) { view.x += moves[event.key][0]; view.y += moves[event.key][1]; apply(); }
+    else return;
+    event.preventDefault();
+  });
+  // Whoever walks through the nodes by keyboard sees the one that has the focus.
+  canvas.addEventListener("focusin", (event) => {
+    const node = event.target.closest(".node");
+    if (!node) return;
+    const seen = node.getBoundingClientRect();
+    const around = canvas.getBoundingClientRect();
+    if (seen.top < around.top || seen.bottom > around.bottom || seen.left < around.left || seen.right > around.right) centre(node);
+  });
   let from = null;
   canvas.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey) return;
@@ -147,15 +196,16 @@ function start() {
     else if (asked === "out") zoom(0.8);
     else if (asked === "fit") fit();
   });
-  document.querySelector("[data-search]")?.addEventListener("input", () => found(group, words()));
+  document.querySelector("[data-search]")?.addEventListener("input", lead);
   document.addEventListener("htmx:load", (event) => {
     if (event.target.id !== "live") return;
     ({ group, size } = draw());
     show();
     apply();
   });
-  fit();
-  addEventListener("resize", fit);
+  begin();
+  lead();
+  addEventListener("resize", begin);
 }
 
 if (place && window.dagre) start();
