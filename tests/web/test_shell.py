@@ -49,9 +49,8 @@ def test_the_keyboard_leads_to_pages_and_to_the_search(lab_page: Page, lab: Lab)
 def test_a_source_is_polled_by_hand_and_the_account_is_shown(lab_page: Page, lab: Lab) -> None:
     with (lab.directory / "plain.txt").open("a") as file:
         file.write("new.example.net\n")
-    lab_page.goto(lab.ui("/feeds"))
-    lab_page.get_by_role("button", name="Poll now: plain").click()
-    lab_page.wait_for_url("**/ui/nodes/plain")
+    lab_page.goto(lab.ui("/nodes/plain"))
+    lab_page.get_by_role("button", name="Poll now").click()
     expect(lab_page.get_by_role("status").filter(has_text="1 added")).to_be_visible()
     assert lab_page.get_by_text("new.example.net").count() or lab_page.get_by_role("link", name="Next").count()
 
@@ -66,7 +65,7 @@ def test_a_viewer_sees_and_changes_nothing(browser: Browser, lab: Lab, inside: o
     context = stage.somebody(browser, lab, "vic", role="viewer")
     page = context.new_page()
     page.goto(lab.ui("/feeds"))
-    assert page.get_by_role("button", name="Poll now: plain").count() == 0
+    assert page.get_by_role("button", name="Fetch now: plain").count() == 0
     answer = stage.send(page, lab, "/nodes/plain/poll", {})
     assert (answer.status, answer.json()["what"]) == (403, "this needs the role analyst")
     context.close()
