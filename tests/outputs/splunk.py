@@ -20,17 +20,18 @@ class Hec(Server):
         self.indexed: list[dict[str, Any]] = []
         self.indexes = ("main", "threat")
         self.parse_first = False
+        self.slow: int | None = None  # of a token with indexer acknowledgement: questions before a batch is indexed
+        self.asked = 0
+        self._waiting: dict[int, list[dict[str, Any]]] = {}
 
     def answer(self, asked: Asked) -> Said:
         if asked.path.endswith("/health"):
             return Said(200, {"text": "HEC is healthy", "code": 17})
-        signed = asked.headers.get("authorization", "")
-        if not signed:
-            return Said(401, {"text": "Token is required", "code": 2})
-        if not signed.startswith("Splunk "):
-            return Said(401, {"text": "Invalid authorization", "code": 3})
-        if signed != f"Splunk {TOKEN}":
-            return Said(403, {"text": "Invalid token", "code": 4})
+        refused = self._entry(asked)
+        if refused is not None:
+            return refused
+        if asked.path.endswith("/ack"):
+            return Said(200, {"acks": {str(each): self._is_indexed(each) for each in asked.json()["acks"]}})
         events, number = [], 0
         text = asked.body.decode().strip()
         if not text:
@@ -45,8 +46,33 @@ class Hec(Server):
                 return Said(400, {"text": refused[1], "code": refused[0], "invalid-event-number": number})
             events.append(event)
             number += 1
+        if self.slow is not None:
+            number = len(self._waiting)
+            self._waiting[number] = events
+            self.asked = 0
+            return Said(200, {"text": "Success", "code": 0, "ackId": number})
         self.indexed += events
         return Said(200, {"text": "Success", "code": 0})
+
+    def _entry(self, asked: Asked) -> Said | None:
+        """Why somebody does not come in."""
+        signed = asked.headers.get("authorization", "")
+        if not signed:
+            return Said(401, {"text": "Token is required", "code": 2})
+        if not signed.startswith("Splunk "):
+            return Said(401, {"text": "Invalid authorization", "code": 3})
+        if signed != f"Splunk {TOKEN}":
+            return Said(403, {"text": "Invalid token", "code": 4})
+        if self.slow is not None and not _channel(asked):
+            return Said(400, {"text": "Data channel is missing", "code": 10})
+        return None
+
+    def _is_indexed(self, ack: int) -> bool:
+        self.asked += 1
+        if self.slow is None or self.asked <= self.slow:
+            return False
+        self.indexed += self._waiting.pop(ack, [])
+        return True
 
     def newest(self) -> dict[str, dict[str, Any]]:
         """What a search for the newest event of each key gives, without those removed."""
@@ -63,6 +89,10 @@ class Hec(Server):
         if event.get("index", "main") not in self.indexes or "poison" in event["event"]["indicator"]:
             return 7, "Incorrect index"
         return None
+
+
+def _channel(asked: Asked) -> str:
+    return asked.headers.get("x-splunk-request-channel") or asked.query.get("channel", "")
 
 
 class KvStore(Server):

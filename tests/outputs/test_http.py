@@ -226,6 +226,30 @@ def test_splunk_that_is_busy_or_cut_off(hec_lab: Bench, hec: Hec) -> None:
     assert (len(hec.indexed), len({each["event"]["event_id"] for each in hec.indexed})) == (10, 5)
 
 
+def test_splunk_says_when_events_are_indexed(hec_lab: Bench, hec: Hec, waited: list[float]) -> None:
+    """A token with indexer acknowledgement: a receipt means that the event can be searched for."""
+    hec.slow = 3
+    hec_lab.publish(hashes(4))
+    report = hec_lab.deliverer.cycle()
+    assert (report.state, report.errors, report.accepted, len(hec.newest())) == ("ok", {}, 4, 4)
+    assert waited.count(1.0) >= 3
+    acks = [asked for asked in hec.log if "/services/collector/ack" in asked.path]
+    channels = {asked.headers.get("x-splunk-request-channel") for asked in hec.log if "/event" in asked.path}
+    assert {asked.query["channel"] for asked in acks} == channels
+    assert len(channels) == 1
+
+
+def test_splunk_that_never_indexes_is_no_success(hec_lab: Bench, hec: Hec) -> None:
+    hec.slow = 1_000_000
+    hec_lab.publish(hashes(4))
+    report = hec_lab.deliverer.cycle()
+    assert (report.state, report.accepted) == ("failing", 0)
+    assert "has not said for 60 s" in report.message
+    hec.slow = None
+    hec_lab.deliverer.cycle()
+    assert len(hec.newest()) == 4
+
+
 @pytest.mark.parametrize("parse_first", [True, False])
 def test_splunk_refuses_one_event(hec_lab: Bench, hec: Hec, parse_first: bool) -> None:
     hec.parse_first = parse_first

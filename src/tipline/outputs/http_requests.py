@@ -13,7 +13,7 @@ from tipline.errors import FarSideError
 from tipline.microsoft.results import Fault, ItemResult, failed
 from tipline.outputs.http_calls import Answer, HttpError, Request
 from tipline.outputs.http_filling import Fill, filling, pieces, written
-from tipline.outputs.http_template import Batch, Call, Listing
+from tipline.outputs.http_template import Batch, Call, Confirm, Listing
 
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
 Fields = Mapping[str, Any]
@@ -58,6 +58,7 @@ class BatchCalls(Calls):
     def __init__(self, call: Batch, base: str, names: set[str]) -> None:
         super().__init__(call, base, names | {"items"})
         self.batch = call
+        self.confirm = None if call.confirm is None else ConfirmCalls(call.confirm, base, names)
         self._item: Fill = filling(call.item, names)
         self._rules = call.answer.rules()
 
@@ -127,6 +128,23 @@ class BatchCalls(Calls):
             return ItemResult(ok=True, id=None if identifier is None else str(identifier))
         reason = str(rule("reason") or orjson.dumps(result)[:200].decode())
         return failed(reason, Fault.TRANSIENT if rule("retry") else Fault.INVALID)
+
+
+class ConfirmCalls(Calls):
+    """Asking whether a batch is stored."""
+
+    def __init__(self, call: Confirm, base: str, names: set[str]) -> None:
+        super().__init__(call, base, names | {"ack"})
+        self.confirm = call
+        self._rules = call.rules()
+
+    def asked_about(self, answer: Answer, where: str) -> Any:
+        """What a batch's answer gives to ask about; None: nothing."""
+        return self._rules["id"](parsed(answer, where))
+
+    def is_done(self, answer: Answer, where: str) -> bool:
+        """Whether the batch is stored."""
+        return bool(self._rules["done"](parsed(answer, where)))
 
 
 class ListCalls(Calls):

@@ -14,9 +14,9 @@ from tipline.microsoft.results import Fault, ItemResult, failed
 from tipline.outputs.answers import checked, outcomes, sent
 from tipline.outputs.delivery import Check, FarItem, FarSide, Outcome, Parcel, Refused, Row, sooner, spread
 from tipline.outputs.events import moment, taken_back, told
-from tipline.outputs.http_calls import Caller, Request
+from tipline.outputs.http_calls import Answer, Caller, Request
 from tipline.outputs.http_filling import expression
-from tipline.outputs.http_requests import BatchCalls, Calls, ListCalls, parsed
+from tipline.outputs.http_requests import BatchCalls, Calls, ConfirmCalls, ListCalls, parsed
 from tipline.outputs.http_template import Call, Listing, Template
 from tipline.sources.guardrails import mask_url
 from tipline.store.receipts import Receipt
@@ -42,7 +42,8 @@ class HttpSide(FarSide):
         self.template: Template = self.settings.spoken()
         self.identity = output.identity("", instance)
         self.fixed = {**self.template.values, **self.settings.values, "instance": instance, "output": output.name,
-                      "owner": f"{instance}/{output.name}"}  # fmt: skip
+                      "owner": f"{instance}/{output.name}",
+                      "channel": str(uuid.uuid5(_NAMES, f"{instance}/{output.name}"))}  # fmt: skip
         names, base = self.template.names(), self.settings.url
         self._words = {
             name: (expression(word.by, names), word.words) for name, word in self.template.words.items()
@@ -188,9 +189,30 @@ class HttpSide(FarSide):
             answer = self.caller.call(request, accept=calls.accept)
             if answer.status in calls.accept and not answer.body.strip():
                 return [ItemResult(ok=True)] * len(some)
-            return calls.results(answer, len(some), mask_url(request.url))
+            found = calls.results(answer, len(some), mask_url(request.url))
+            if calls.confirm is not None and all(each.ok for each in found):
+                self._confirmed(calls.confirm, answer, mask_url(request.url))
+            return found
 
         return sent(parcels, post)
+
+    def _confirmed(self, calls: ConfirmCalls, answer: Answer, where: str) -> None:
+        """Wait until the product says that a batch is stored.
+
+        Raises:
+            FarSideError: it has not said so for too long: the batch is sent again, with the same numbers.
+        """
+        ack = calls.asked_about(answer, where)
+        if ack is None:
+            return
+        request = calls.request({**self.fixed, "ack": ack})
+        waited = 0.0
+        while not calls.is_done(self.caller.call(request, accept=calls.accept), mask_url(request.url)):
+            if waited >= calls.confirm.wait:
+                what = f"it took a batch, and has not said for {calls.confirm.wait:g} s that it is stored"
+                raise FarSideError(what, where=mask_url(request.url), retryable=True)
+            self.caller.clock.wait(calls.confirm.pause)
+            waited += calls.confirm.pause
 
     def _pages(self, listing: Listing) -> Iterator[FarItem]:
         calls = ListCalls(listing, self.settings.url, self.template.names())

@@ -16,7 +16,7 @@ from tipline.outputs.http_filling import Fill, expression, filling
 FIELDS = (
     "event", "event_id", "id", "key", "type", "value", "of", "confidence", "tlp", "direction", "threat_types", "tags",
     "sources", "description", "references", "valid_until", "expires", "reason", "far_id", "digest", "now", "instance",
-    "output", "owner",
+    "output", "owner", "channel",
 )  # fmt: skip
 
 
@@ -66,6 +66,19 @@ class Call(_Part):
     answer: Answer = Field(default_factory=Answer, description="How the answer is read.")
 
 
+class Confirm(Call):
+    """Asking until the product says that a batch is stored, where that it was taken is not enough."""
+
+    id: str = Field(description="JMESPath of the batch's answer: what is asked about, as {ack}; null: nothing to ask.")
+    done: str = Field(description="JMESPath of the answer: whether it is stored.")
+    pause: float = Field(default=1, gt=0, le=60, description="Seconds between two questions.")
+    wait: float = Field(default=60, gt=0, le=3600, description="Seconds after which the batch counts as unanswered.")
+
+    def rules(self) -> dict[str, Fill]:
+        """The rules, compiled, by name."""
+        return _rules(self, "id", "done")
+
+
 class Batch(Call):
     """A request for a batch of indicators."""
 
@@ -76,6 +89,9 @@ class Batch(Call):
     item: Any = Field(default=None, description="An indicator, as a structure; ndjson: a list has a line for each.")
     batch: int = Field(default=100, ge=1, le=10_000, description="Most items in a request.")
     max_bytes: int = Field(default=5_000_000, ge=1000, description="Most bytes in a request's items.")
+    confirm: Confirm | None = Field(
+        default=None, description="How to ask whether a batch is stored; unset: not at all."
+    )
 
 
 class Listing(Call):
@@ -147,8 +163,12 @@ class Template(_Part):
 def _check(call: Call, names: set[str]) -> None:
     more = {"items"} if isinstance(call, Batch) else {"cursor", "offset", "page"} if isinstance(call, Listing) else ()
     filling([call.path, call.query, call.headers, call.body], {*names, *more})
+    if isinstance(call, Confirm):
+        call.rules()
     if isinstance(call, Batch):
         filling(call.item, names)
+        if call.confirm is not None:
+            _check(call.confirm, names | {"ack"})
     call.answer.rules()
     if isinstance(call, Listing):
         call.rules()
