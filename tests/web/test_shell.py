@@ -52,6 +52,7 @@ def test_a_source_is_polled_by_hand_and_the_account_is_shown(lab_page: Page, lab
     lab_page.goto(lab.ui("/nodes/plain"))
     lab_page.get_by_role("button", name="Poll now").click()
     expect(lab_page.get_by_role("status").filter(has_text="1 added")).to_be_visible()
+    lab_page.goto(lab.ui("/nodes/plain"))
     assert lab_page.get_by_text("new.example.net").count() or lab_page.get_by_role("link", name="Next").count()
 
 
