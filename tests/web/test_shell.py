@@ -66,7 +66,7 @@ def test_a_viewer_sees_and_changes_nothing(browser: Browser, lab: Lab, inside: o
     context = stage.somebody(browser, lab, "vic", role="viewer")
     page = context.new_page()
     page.goto(lab.ui("/feeds"))
-    assert page.get_by_role("button", name="Poll now: plain").count() == 0
+    assert page.get_by_role("button", name="Fetch now: plain").count() == 0
     answer = stage.send(page, lab, "/nodes/plain/poll", {})
     assert (answer.status, answer.json()["what"]) == (403, "this needs the role analyst")
     context.close()
