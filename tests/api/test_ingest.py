@@ -121,7 +121,7 @@ def claims(engine: Engine) -> list[tuple[str, str]]:
         ("application/json", STIX, ["stix.example.com"]),
         ("application/taxii+json;version=2.1", {"objects": STIX["objects"]}, ["stix.example.com"]),
         ("application/json", MISP, ["misp.example.com"]),
-        ("text/plain", gzip.compress(b"packed.example.com\n"), ["packed.example.com"]),
+        ("text/plain", gzip.compress(b"packed.example.com\n", mtime=0), ["packed.example.com"]),
     ],
 )  # fmt: skip
 def test_every_format_is_taken(engine: Engine, http: httpx.Client, media: str, body: Any, values: list[str]) -> None:
