@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
+import pytest
 import structlog
 
 from tipline.cli.logs import MASK, configure, masked
@@ -52,3 +54,25 @@ def test_away_from_a_terminal_logs_are_json_on_standard_error(capsys: Any) -> No
     assert captured.out == ""
     assert json.loads(captured.err)["token"] == MASK
     assert json.loads(captured.err)["event"] == "told"
+
+
+def test_on_a_terminal_an_exception_shows_no_variables(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = structlog.get_config()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    secret = "-".join(["very", "secret"])
+    try:
+        configure()
+        _fail(secret)
+    except ValueError:
+        structlog.get_logger().exception("it failed")
+    finally:
+        structlog.configure(**before)
+
+    shown = capsys.readouterr().err
+    assert "it failed" in shown
+    assert "ValueError: no" in shown
+    assert secret not in shown
+
+
+def _fail(secret: str) -> None:
+    raise ValueError("no" if secret else "yes")

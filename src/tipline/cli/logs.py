@@ -29,13 +29,16 @@ def configure(level: int = logging.WARNING, folder: Path | None = None) -> None:
     """
     terminal = sys.stderr.isatty()
     kept = [_kept(LogBook(folder))] if folder else []
-    renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    renderer: Any = structlog.processors.JSONRenderer()
+    if terminal:
+        # Prettier formatters show variables, and these hold secrets.
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if terminal else [structlog.processors.format_exc_info]),
+            structlog.processors.format_exc_info,
             masked,
             *kept,
             renderer,
@@ -58,9 +61,8 @@ def masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 def _kept(book: LogBook) -> Any:
     """A structlog processor that writes each event to a log book."""
 
-    def keep(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        plain = structlog.processors.format_exc_info(logger, method, dict(event))
-        book.write(masked(logger, method, plain))
+    def keep(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        book.write(event)
         return event
 
     return keep
