@@ -107,7 +107,8 @@ def test_commands_that_pages_name_exist(page: Path) -> None:
     for command, *words in _command_lines(page):
         assert command in group.commands
         found = group.commands[command]
-        found = found.commands[words[0]] if hasattr(found, "commands") else found
+        while words and words[0] in getattr(found, "commands", {}):  # what a group is told to do
+            found = found.commands[words.pop(0)]
         known = {option for param in found.params for option in param.opts}
         assert {word for word in words if word.startswith("--")} <= known, (command, words)
 
