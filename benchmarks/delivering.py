@@ -28,6 +28,7 @@ _TESTS = Path(__file__).parent.parent / "tests"
 # The stand-ins of MISP and Graph look through all that they hold at each call.
 _FEW = 5_000
 _FAST = 100_000
+_MANY = 1_000_000
 Row = Callable[[int, Path], dict[str, Any]]
 
 
@@ -173,10 +174,10 @@ _STAND_INS: dict[str, Callable[[], AbstractContextManager[dict[str, Any]]]] = {
     "graph": _graph,
 }
 ROWS: dict[str, Row] = {
-    "webhook": delivery("webhook"),
+    "webhook": delivery("webhook", _MANY),
     "syslog": delivery("syslog"),
     "elasticsearch": delivery("elasticsearch"),
-    "splunk": delivery("splunk"),
+    "splunk": delivery("splunk", _MANY),
     "misp_push": delivery("misp_push", _FEW),
     "graph": delivery("graph", _FEW),
     "misp_feed": misp_feed,

@@ -22,9 +22,8 @@ from tipline.formats.base import Context
 _REPORTS = Path(__file__).parent.parent / "tests/data/freetext"
 _PROSE = Path(__file__).parent.parent / "docs"
 _WHOLE_POLL = """\
-store: {threads: 1, memory_limit: 128MB}
 sources:
-  feed: {kind: stix2, url: bundle.json, tlp: clear}
+  feed: {tlp: clear, FEED}
 outputs:
   everything: {kind: list, inputs: feed}
 """
@@ -209,7 +208,13 @@ def parse_freetext(_n: int, directory: Path) -> dict[str, Any]:
 
 def large_csv(_n: int, directory: Path) -> dict[str, Any]:
     """A CSV of 2 GB: what it takes in memory."""
-    path, part = directory / "large.csv", directory / "parse.csv"
+    path = directory / "large.csv"
+    return _large(path, _read_csv, _write_large_csv(path, directory), "lines")
+
+
+def _write_large_csv(path: Path, directory: Path) -> int:
+    """2 GB; returns the number of lines."""
+    part = directory / "parse.csv"
     generate.csv(part, 150_000)
     header, _, body = part.read_bytes().partition(b"\n")
     times = 2_000_000_000 // len(body) + 1
@@ -217,7 +222,7 @@ def large_csv(_n: int, directory: Path) -> dict[str, Any]:
         out.write(header + b"\n")
         for _ in range(times):
             out.write(body)
-    return _large(path, _read_csv, 150_000 * times, "lines")
+    return 150_000 * times
 
 
 def large_stix2(_n: int, directory: Path) -> dict[str, Any]:
@@ -227,17 +232,32 @@ def large_stix2(_n: int, directory: Path) -> dict[str, Any]:
 
 
 def poll_stix2(_n: int, directory: Path) -> dict[str, Any]:
-    """A whole poll of a STIX bundle of 1 GB, with a small limit for the database: what it takes in memory."""
+    """A whole poll of a STIX bundle of 1 GB, with the default settings: what it takes in memory."""
+    return _whole_poll(
+        directory / "poll_stix2", "kind: stix2", lambda path: write_stix2(path, size=1_000_000_000), "objects"
+    )
+
+
+def poll_csv(_n: int, directory: Path) -> dict[str, Any]:
+    """A whole poll of a CSV of 2 GB (150,000 indicators again and again), with the default settings."""
+    columns = "columns: {value: indicator, confidence: confidence, first_seen: first_seen, tags: tag}"
+    return _whole_poll(
+        directory / "poll_csv", f"kind: csv, {columns}", lambda path: _write_large_csv(path, directory), "lines"
+    )
+
+
+def _whole_poll(place: Path, feed: str, write: Callable[[Path], int], what: str) -> dict[str, Any]:
     quiet()
-    place = directory / "poll_stix2"
     place.mkdir()
     try:
-        count = write_stix2(place / "bundle.json", size=1_000_000_000)
-        (place / "tipline.yml").write_text(_WHOLE_POLL, encoding="utf-8")
+        count = write(place / "body")
+        text = _WHOLE_POLL.replace("FEED", f"url: body, max_bytes: 4000000000, max_unpacked: 4000000000, {feed}")
+        (place / "tipline.yml").write_text(text, encoding="utf-8")
         with Engine(check(place / "tipline.yml").usable()) as engine:
             with spent() as used:
                 result = engine.poll("feed")
-            return used.figures(count, "objects") | {"accepted": result.ledger.accepted, "state": result.state}
+            said = {"accepted": result.ledger.accepted, "state": result.state, "message": result.message}
+            return used.figures(count, what) | said
     finally:
         shutil.rmtree(place)
 

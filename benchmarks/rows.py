@@ -36,6 +36,7 @@ ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "large_csv": parsing.large_csv,
     "large_stix2": parsing.large_stix2,
     "poll_stix2": parsing.poll_stix2,
+    "poll_csv": parsing.poll_csv,
     "freetext": _freetext,
     "taxii": taxii.taxii,
     "ranges": ranges.ranges,

@@ -301,3 +301,22 @@ def test_a_running_server_withdraws_in_the_background(stage: Stage) -> None:
             assert stage.there() == []
         finally:
             scheduler.stop()
+
+
+def test_an_output_does_not_turn_to_another_tenant_under_its_name(stage: Stage) -> None:
+    with stage.running("mde defender") as operations:
+        text = stage.text("mde defender").replace(stage.box.tenant_id, "11111111-2222-3333-4444-555555555555")
+        base = operations.call("configuration", {})["version"]
+        operations.call("plan", {"text": text, "path": str(stage.path)})  # nothing is there yet
+        operations.call("run_once", {})
+        stage.path.write_text(text)
+        for name, given in (
+            ("plan", {"text": text, "path": str(stage.path)}),
+            ("reload", {}),
+        ):
+            with pytest.raises(TiplineError, match="would be lost sight of"):
+                operations.call(name, given)
+        stage.path.write_text(stage.text("mde defender"))
+        with pytest.raises(TiplineError, match="would be lost sight of"):
+            operations.call("commit", {"text": text, "message": "", "base": base})
+        assert len(stage.there()) == COUNT

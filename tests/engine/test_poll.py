@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine.support import START, Given, Time, configuration, plain, published, source
+from tipline.config.check import load
 from tipline.engine import poll as poll_module
 from tipline.engine.core import Engine
 from tipline.engine.people import People, RequestError
 from tipline.engine.poll import PollResult
 from tipline.errors import FetchError
 from tipline.sources.base import GuardSettings, Poll, PollContext
+from tipline.store import allowance
 from tipline.store.records import runs_of
 from tipline.store.schema import claims_table
 
@@ -321,3 +324,25 @@ def died_in(desk: Desk, what: str, monkeypatch: pytest.MonkeyPatch, work: Callab
         patch.setattr(poll_module, what, dies)
         with pytest.raises(Died):
             work()
+
+
+@pytest.mark.parametrize("enough", [96, 1], ids=["enough", "too little"])
+def test_a_large_body_is_taken_in_with_little_memory_or_again_with_more(
+    enough: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "list.txt").write_text("".join(f"host{number}.example{number % 7}.com\n" for number in range(30_000)))
+    (tmp_path / "tipline.yml").write_text(
+        f"data: {tmp_path / 'data'}\nstore: {{memory_limit: 1GiB}}\n"
+        "sources:\n  feed: {kind: lines, url: list.txt}\noutputs:\n  out: {kind: list, inputs: feed}\n"
+    )
+    monkeypatch.setattr(poll_module, "LARGE_BODY", 1)
+    monkeypatch.setattr(allowance, "SPARING_MIB", enough)
+    with Engine(load(tmp_path / "tipline.yml")) as engine:
+        with capture_logs() as told:
+            result = engine.poll("feed")
+        assert (result.state, result.ledger.accepted) == ("ok", 30_000), result.message
+        again = any(each["event"] == "polled again with more memory" for each in told)
+        assert again == (enough < 96)
+        with engine.lake.reading() as con:
+            row = con.execute("SELECT current_setting('memory_limit')").fetchone()
+        assert row == ("1.0 GiB",)

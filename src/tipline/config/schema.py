@@ -86,7 +86,10 @@ class ReaderSettings(Section):
 class StoreSettings(Section):
     """The embedded database."""
 
-    memory_limit: str = Field(default="2GB", description="Memory that the database may use.")
+    memory_limit: str = Field(
+        default="2GB",
+        description="Memory that the database may use; a body of 100 MB or more is taken in with 96 MiB of it.",
+    )
     threads: int = Field(default=2, ge=1, description="Threads that the database may use.")
     retention: Duration = Field(default=timedelta(days=30), description="How long logs and history are kept.")
 

@@ -20,6 +20,7 @@ from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.atomic import replacing
 from tipline.engine.core import KEPT
 from tipline.engine.evaluate import Evaluated
+from tipline.engine.leaving import refuse_moves
 from tipline.engine.people import RequestError
 from tipline.engine.plan import approve as approve_plan
 from tipline.engine.schedule import Scheduler
@@ -143,6 +144,7 @@ class Configuring:
         candidate = check_text(text, self.engine.configuration.path).usable()
         may_change(self.engine.configuration, candidate, self.asker)
         self.engine.check(candidate)
+        refuse_moves(self.engine, candidate)
         self._write(text)
         if approve:
             approve_plan(self.engine, candidate, user)
@@ -168,6 +170,7 @@ class Configuring:
         if text is None:
             raise ConfigError("it cannot be read", where=str(self.path), fix="check its permissions")
         candidate = check_text(text, self.engine.configuration.path).usable()
+        refuse_moves(self.engine, candidate)
         return self._apply(candidate, user or "the file", message)
 
     def node(self, name: str) -> dict[str, Any]:

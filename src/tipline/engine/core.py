@@ -12,7 +12,8 @@ import structlog
 from tipline.config.schema import Configuration
 from tipline.engine.evaluate import Evaluated, Evaluator
 from tipline.engine.graph import Graph
-from tipline.engine.maintain import purge_expired, withdraw_stale
+from tipline.engine.maintain import age
+from tipline.engine.moments import Moments
 from tipline.engine.poll import Poller, PollResult
 from tipline.engine.times import Clock, utc_now
 from tipline.errors import ConfigError, StoreError
@@ -70,7 +71,8 @@ class Engine:
             self.close()
             raise
         self.poller = Poller(self.lake, self.control, self.spool, configuration.path.parent)
-        self.evaluator = Evaluator(self.lake, self.control, self.graph)
+        self.moments = Moments()
+        self.evaluator = Evaluator(self.lake, self.control, self.graph, self.moments)
 
     @property
     def configuration(self) -> Configuration:
@@ -104,14 +106,12 @@ class Engine:
     def evaluate(self, outputs: Iterable[str] | None = None, *, approved: bool = False) -> list[Evaluated]:
         """Bring outputs (all, unless named) up to date with claims and time."""
         names = [name for name in self.graph.outputs if outputs is None or name in set(outputs)]
-        return self.evaluator.evaluate(names, self.clock(), approved=approved) if names else []
+        with self.lake.memory.ample():
+            return self.evaluator.evaluate(names, self.clock(), approved=approved) if names else []
 
     def tick(self) -> None:
         """What time alone does to claims: expired ones leave, and a source that failed too long is withdrawn."""
-        now, graph = self.clock(), self.graph
-        for name, source in graph.sources.items():
-            purge_expired(self.lake, source, graph.ids[name], now)
-            withdraw_stale(self.lake, source, graph.ids[name], now)
+        age(self.lake, self.graph, self.moments, self.clock())
 
     def apply(self, configuration: Configuration, *, actor: str, message: str = "") -> None:
         """Put another configuration to work, between two evaluations; what runs of the old one ends as it began.

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import duckdb
 import structlog
@@ -13,14 +14,15 @@ import structlog
 from tipline.engine import guard
 from tipline.engine.graph import Audience, Graph
 from tipline.engine.ledger import Ledger
+from tipline.engine.moments import Moments
 from tipline.engine.objects import line_up, namespace
-from tipline.engine.publish import FEED_ADDED, FEED_REMOVED, compare, explain, write
-from tipline.engine.touch import Position, Span, positions, positions_json, touch
+from tipline.engine.publish import FEED_ADDED, FEED_REMOVED, Counts, compare, explain, write
+from tipline.engine.touch import Position, Span, Touched, positions, positions_json, touch
 from tipline.engine.views import Views
 from tipline.store.control import Control
 from tipline.store.lake import Lake
-from tipline.store.records import approved_fingerprints, end_hold, open_hold, record_run, set_hold
-from tipline.store.schema import ADDED, CHANGED, REMOVED, log_table, published_table
+from tipline.store.records import approved_fingerprints, end_hold, open_hold, open_holds, record_runs, set_hold
+from tipline.store.schema import published_table
 
 log = structlog.get_logger()
 
@@ -62,6 +64,7 @@ class Evaluator:
     lake: Lake
     control: Control
     graph: Graph
+    moments: Moments
 
     def evaluate(self, outputs: list[str], at: datetime, *, approved: bool = False) -> list[Evaluated]:
         """Evaluate outputs as of a moment, all in one transaction.
@@ -78,24 +81,25 @@ class Evaluator:
             # Another configuration may have taken its place while this waited for the lane.
             there = [name for name in outputs if name in self.graph.outputs]
             now = current_positions(con, self.graph, at)
-            for (audience, incremental), names in self._groups(con, there, at).items():
-                for result, trip in self._group(con, audience, names, at, now, approved, incremental=incremental):
+            states = output_states(con)
+            for (audience, incremental), names in self._groups(there, states, at).items():
+                mine = {name: states[self.graph.ids[name]] for name in names}
+                for result, trip in self._group(con, audience, mine, at, now, approved, incremental=incremental):
                     results.append(result)
                     holds.append((result.output, trip))
+        held = {hold["node"] for hold in open_holds(self.control)}
         for result, (name, trip) in zip(results, holds, strict=True):
-            result.hold_started = self._note_hold(name, trip, at)
-            self._note(result, at)
-        for name, ledger in self._processed.items():
-            if ledger.read:
-                self._record(name, "processor", at, "ok", "", ledger)
+            if trip or name in held:
+                result.hold_started = self._note_hold(name, trip, at)
+        self._note(results, at)
         return results
 
     def _groups(
-        self, con: duckdb.DuckDBPyConnection, outputs: list[str], at: datetime
+        self, outputs: list[str], states: dict[int, State], at: datetime
     ) -> dict[tuple[Audience, bool], list[str]]:
         groups: dict[tuple[Audience, bool], list[str]] = defaultdict(list)
         for name in outputs:
-            state = output_state(con, self.graph.ids[name])
+            state = states[self.graph.ids[name]]
             known = {*self.graph.feeds(name), *self.graph.allows(name)} <= set(state.cursor)
             same = state.fingerprint == self.graph.fingerprint(name)
             incremental = bool(state.as_of and state.as_of <= at and known and same)
@@ -106,24 +110,30 @@ class Evaluator:
         self,
         con: duckdb.DuckDBPyConnection,
         audience: Audience,
-        names: list[str],
+        states: dict[str, State],
         at: datetime,
         now: dict[str, Position],
         approved: bool,
         *,
         incremental: bool,
     ) -> list[tuple[Evaluated, Trip | None]]:
-        states = {name: output_state(con, self.graph.ids[name]) for name in names}
         span = self._span(states, at, now) if incremental else Span({}, now, at, at, expired_only=False)
-        sliced = incremental and touch(con, self.graph, names, span)
+        touched = touch(con, self.graph, list(states), span, self.moments) if incremental else Touched(whole=True)
+        sliced = not touched.whole
+        if sliced and not touched.keys:
+            for name, state in states.items():
+                # Where nothing moved, not even the cursor has to.
+                if touched.moved:
+                    self._advance(con, name, state.seq, at, now, held=False)
+            return [(Evaluated(name, full=False), None) for name in states]
         views = Views(con, self.graph, audience, at, {name: p.moment for name, p in now.items()}, sliced=sliced)
         configured = approved_fingerprints(self.control)
         done = []
         try:
-            for name in names:
-                reconfigured = configured.get(name) == self.graph.fingerprint(name) != states[name].fingerprint
+            for name, state in states.items():
+                reconfigured = configured.get(name) == self.graph.fingerprint(name) != state.fingerprint
                 free = approved or reconfigured or span.approved or (sliced and span.expired_only)
-                done.append(self._one(con, views, name, states[name], at, now, free=free))
+                done.append(self._one(con, views, name, state, at, now, free=free))
         finally:
             views.close()
         accounts = {name: ledger for name, ledger in views.ledgers.items() if name in self.graph.processors}
@@ -156,43 +166,41 @@ class Evaluator:
         number = self.graph.ids[name]
         published = published_table(number)
         result = Evaluated(name, full=not views.sliced)
-        if views.sliced and not _count(con, "slice") and not _count(con, "hulls"):
-            self._advance(con, name, at, now, held=False)
-            return result, None
         rows = views.output(name)
         result.ledger = views.ledgers[name]
-        compare(con, rows.live, published, self.graph.outputs[name].shown(), sliced=views.sliced)
-        if not _count(con, "difference"):
-            self._advance(con, name, at, now, held=False)
+        counts = compare(con, rows.live, published, self.graph.outputs[name].shown(), sliced=views.sliced)
+        if not counts.all:
+            self._advance(con, name, state.seq, at, now, held=False)
             return result, None
         before = dict.fromkeys([*self.graph.outputs[name].settings.inputs, *self.graph.upstream(name)])
         decided = [*(views.node(other).name for other in before), *views.steps[name]]
-        explain(con, decided, self.graph.configuration.team_allow(views.audience.team))
-        trip = None if free else self._trip(con, name, published)
+        if counts.removed:
+            explain(con, dict.fromkeys(decided), self.graph.configuration.team_allow(views.audience.team))
+        trip = None if free else self._trip(con, name, published, counts)
         if trip:
             con.execute(f"DELETE FROM difference WHERE {trip.held}")
             result.held, result.message = trip.count, trip.reason
-        write(con, number, state.seq, at)
+            counts = Counts.of(con)
+        write(con, number, state.seq, at, counts)
         if self.graph.outputs[name].paged:
             line_up(con, number, namespace(self.graph.configuration.settings.instance, name), state.seq)
-        shown = dict(
-            con.execute(f"SELECT op, count(*) FROM difference WHERE op <> {CHANGED} OR loud GROUP BY op").fetchall()
-        )
-        result.added, result.changed, result.removed = (shown.get(op, 0) for op in (ADDED, CHANGED, REMOVED))
-        self._advance(con, name, at, now, held=trip is not None)
+        result.added, result.changed, result.removed = counts.added, counts.changed, counts.removed
+        self._advance(con, name, state.seq + counts.logged, at, now, held=trip is not None)
         return result, trip
 
-    def _trip(self, con: duckdb.DuckDBPyConnection, name: str, published: str) -> Trip | None:
+    def _trip(self, con: duckdb.DuckDBPyConnection, name: str, published: str, counts: Counts) -> Trip | None:
         """What the guard holds back; what a person took out by allowing it is never held."""
         settings = self.graph.outputs[name].settings.guard
-        added, removed = _count(con, f"difference WHERE {FEED_ADDED}"), _count(con, f"difference WHERE {FEED_REMOVED}")
-        found = guard.check_evaluation(settings, _count(con, published), added, removed)
+        if not counts.added and not counts.removed:
+            return None
+        removed = _count(con, f"difference WHERE {FEED_REMOVED}") if counts.removed else 0
+        found = guard.check_evaluation(settings, _count(con, published), counts.added, removed)
         if found is None:
             return None
         hold = open_hold(self.control, name)
         if hold is not None and hold.approved_at:
             return None
-        held, count = (FEED_REMOVED, removed) if found[0] == guard.REMOVALS else (FEED_ADDED, added)
+        held, count = (FEED_REMOVED, removed) if found[0] == guard.REMOVALS else (FEED_ADDED, counts.added)
         samples = con.execute(f"SELECT value FROM difference WHERE {held} ORDER BY value LIMIT 5").fetchall()
         return Trip(*found, count, [value for (value,) in samples], held)
 
@@ -200,6 +208,7 @@ class Evaluator:
         self,
         con: duckdb.DuckDBPyConnection,
         name: str,
+        seq: int,
         at: datetime,
         now: dict[str, Position],
         *,
@@ -207,14 +216,13 @@ class Evaluator:
     ) -> None:
         """Move the output's cursor on; a held output keeps it, so that what is held is looked at again."""
         number = self.graph.ids[name]
-        own = {source: now[source] for source in {*self.graph.feeds(name), *self.graph.allows(name)}}
-        seq = f"seq = coalesce((SELECT max(seq) FROM {log_table(number)}), seq)"
         if held:
-            con.execute(f"UPDATE output_state SET {seq} WHERE output = ?", [number])
+            con.execute("UPDATE output_state SET seq = ? WHERE output = ?", [seq, number])
             return
+        own = {source: now[source] for source in {*self.graph.feeds(name), *self.graph.allows(name)}}
         con.execute(
-            f"UPDATE output_state SET {seq}, cursor = ?, as_of = ?, fingerprint = ? WHERE output = ?",
-            [json.dumps(positions_json(own)), at, self.graph.fingerprint(name), number],
+            "UPDATE output_state SET seq = ?, cursor = ?, as_of = ?, fingerprint = ? WHERE output = ?",
+            [seq, json.dumps(positions_json(own)), at, self.graph.fingerprint(name), number],
         )
 
     def _note_hold(self, name: str, trip: Trip | None, at: datetime) -> bool:
@@ -224,36 +232,35 @@ class Evaluator:
         values = {"what": trip.what, "reason": trip.reason, "count": trip.count, "samples": trip.samples, "seen": at}
         return set_hold(self.control, name, "output", values, restart=False)
 
-    def _note(self, result: Evaluated, at: datetime) -> None:
-        if not (result.committed or result.held or result.full):
-            return
-        self._record(
-            result.output,
-            "output",
-            at,
-            "held" if result.held else "ok",
-            result.message,
-            result.ledger,
-            added=result.added,
-            changed=result.changed,
-            removed=result.removed,
-            held=result.held,
-        )
-        log.info(
-            "evaluated",
-            output=result.output,
-            full=result.full,
-            added=result.added,
-            changed=result.changed,
-            removed=result.removed,
-            held=result.held,
-        )
+    def _note(self, results: list[Evaluated], at: datetime) -> None:
+        """Put down the accounts of what changed, all in one transaction."""
+        told = [result for result in results if result.committed or result.held or result.full]
+        runs = [
+            _run(
+                result.output, "output", at, result.ledger, state="held" if result.held else "ok",
+                message=result.message, added=result.added, changed=result.changed, removed=result.removed,
+                held=result.held,
+            )
+            for result in told
+        ]  # fmt: skip
+        runs += [_run(name, "processor", at, ledger) for name, ledger in self._processed.items() if ledger.read]
+        record_runs(self.control, runs)
+        for result in told:
+            log.info(
+                "evaluated",
+                output=result.output,
+                full=result.full,
+                added=result.added,
+                changed=result.changed,
+                removed=result.removed,
+                held=result.held,
+            )
 
-    def _record(
-        self, name: str, sort: str, at: datetime, state: str, message: str, ledger: Ledger, **counts: int
-    ) -> None:
-        values = {"node": name, "sort": sort, "started": at, "finished": at, "state": state, "message": message}
-        record_run(self.control, {**values, **ledger.as_dict(), **counts})
+
+def _run(name: str, sort: str, at: datetime, ledger: Ledger, *, state: str = "ok", **more: Any) -> dict[str, Any]:
+    """The account of a node, for the table of runs."""
+    values = {"node": name, "sort": sort, "started": at, "finished": at, "state": state, "message": ""}
+    return {**values, **ledger.as_dict(), **more}
 
 
 @dataclass(frozen=True)
@@ -279,11 +286,13 @@ def current_positions(con: duckdb.DuckDBPyConnection, graph: Graph, at: datetime
     return {name: by_id.get(graph.ids[name], Position(0, at)) for name in graph.sources}
 
 
-def output_state(con: duckdb.DuckDBPyConnection, number: int) -> State:
-    """What the lake knows of an output."""
-    row = con.execute("SELECT cursor, as_of, seq, fingerprint FROM output_state WHERE output = ?", [number]).fetchone()
-    cursor, as_of, seq, fingerprint = row or (None, None, 0, None)
-    return State(positions(json.loads(cursor)) if cursor else {}, as_of, seq or 0, fingerprint)
+def output_states(con: duckdb.DuckDBPyConnection) -> dict[int, State]:
+    """What the lake knows of every output, by number."""
+    rows = con.execute("SELECT output, cursor, as_of, seq, fingerprint FROM output_state").fetchall()
+    return {
+        number: State(positions(json.loads(cursor)) if cursor else {}, as_of, seq or 0, fingerprint)
+        for number, cursor, as_of, seq, fingerprint in rows
+    }
 
 
 def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:

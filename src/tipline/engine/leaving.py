@@ -16,6 +16,7 @@ from tipline.config.check import lone_output
 from tipline.config.schema import Configuration
 from tipline.engine.core import Engine
 from tipline.engine.graph import Graph
+from tipline.errors import ConfigError
 from tipline.outputs.delivery import Delivered
 from tipline.store import versions
 from tipline.store.control import DELIVERIES, Control
@@ -126,6 +127,33 @@ def released(control: Control) -> set[str]:
 def marks(engine: Engine, candidate: Configuration) -> dict[str, str]:
     """What an approval of a candidate says of the outputs that it takes away, by name."""
     return {each.output: _mark(candidate) for each in leaving(engine, candidate)}
+
+
+def moved(engine: Engine, candidate: Configuration) -> dict[str, int]:
+    """Outputs that keep their name and get another far side: how many copies the present one may hold."""
+    before, now = engine.graph.outputs, engine.clock()
+    pairs = [(before.get(name), kind) for name, kind in candidate.outputs.items()]
+    names = [
+        new.name
+        for old, new in pairs
+        if isinstance(old, Delivered) and isinstance(new, Delivered) and all(old.place()) and old.place() != new.place()
+    ]
+    counts = {name: copies(engine.control, name, now) for name in names}
+    return {name: count for name, count in counts.items() if count}
+
+
+def refuse_moves(engine: Engine, candidate: Configuration) -> None:
+    """Let no output turn its back on copies of its own.
+
+    Raises:
+        ConfigError: one would get another far side under its name.
+    """
+    for name, count in moved(engine, candidate).items():
+        raise ConfigError(
+            f"{name} would get another far side, and {count:,} copies at the present one would be lost sight of",
+            where=name,
+            fix="give the new one another name: the copies of the old one are then held until you decide on them",
+        )
 
 
 def heir(kind: Delivered, among: Iterable[Delivered]) -> Delivered | None:

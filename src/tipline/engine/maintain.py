@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import duckdb
 import structlog
 
 from tipline.engine.claims import expired_sql, withdraw
 from tipline.engine.graph import Graph
+from tipline.engine.moments import EVER, Moments
 from tipline.engine.objects import paged_outputs
 from tipline.engine.times import literal
 from tipline.sources.ageing import expiries
@@ -18,43 +22,70 @@ from tipline.store.lake import Lake
 from tipline.store.receipts import copies, forget_output
 from tipline.store.receipts import prune as prune_receipts
 from tipline.store.records import prune, rows
-from tipline.store.schema import PUBLISHED, claims_table, log_table, objects_table, published_table
+from tipline.store.schema import PUBLISHED, log_table, objects_table, published_table
 
 log = structlog.get_logger()
 # A published table whose unsorted tail is larger than this share is sorted again.
 RESORT_SHARE = 0.2
 
 
-def purge_expired(lake: Lake, source: Source, number: int, at: datetime) -> int:
-    """Take out claims that have expired for good (those still in a snapshot feed stay, inactive); returns how many."""
-    clock = _source_clock(lake, number, at)
-    expired = expired_sql(expiries(source.settings.expire), literal(at), literal(clock))
-    kept = "" if source.settings.mode == "append" else " AND left_at IS NOT NULL"
-    condition = f"{expired}{kept}"
+def age(lake: Lake, graph: Graph, moments: Moments, at: datetime) -> None:
+    """What time alone does to claims: expired ones leave for good, and a source that failed too long is withdrawn."""
     with lake.reading() as con:
-        row = con.execute(f"SELECT count(*) FROM {claims_table(number)} WHERE {condition}").fetchone()
-    if not row or not row[0]:
-        return 0
-    with lake.writing() as con:
-        return withdraw(con, number, at, condition)
+        rows = con.execute("SELECT source, commit_no, clock, failing_since, held_since FROM source_state").fetchall()
+        states = {row[0]: _State(*row[1:]) for row in rows}
+        due = [
+            (number, condition)
+            for name, number in _numbers(graph)
+            if (condition := _expired(con, graph.sources[name], number, states[number], moments, at))
+        ]
+    for number, condition in due:
+        with lake.writing() as con:
+            withdraw(con, number, at, condition)
+    for name, number in _numbers(graph):
+        _withdraw_stale(lake, graph.sources[name], number, states[number].failing_since, at)
 
 
-def withdraw_stale(lake: Lake, source: Source, number: int, at: datetime) -> int:
-    """Withdraw a source that has failed for longer than it may; returns how many claims left."""
+@dataclass(frozen=True)
+class _State:
+    """How a source is."""
+
+    commit_no: int
+    clock: datetime | None
+    failing_since: datetime | None
+    held_since: datetime | None
+
+
+def _numbers(graph: Graph) -> Iterator[tuple[str, int]]:
+    return ((name, graph.ids[name]) for name in graph.sources)
+
+
+def _expired(
+    con: duckdb.DuckDBPyConnection, source: Source, number: int, state: _State, moments: Moments, at: datetime
+) -> str:
+    """SQL: which claims have expired for good, if any may have (those still in a snapshot feed stay, inactive)."""
+    rules = expiries(source.settings.expire)
+    # A source that fails or is held does not age.
+    stands = state.clock if state.failing_since or state.held_since else None
+    clock = stands or at
+    among = "TRUE" if source.settings.mode == "append" else "left_at IS NOT NULL"
+    ends = ((["valid_until"], at), ([rule.moment_sql() for rule in rules], clock))
+    if not any(moments.passed(con, number, state.commit_no, every, EVER, until, among) for every, until in ends):
+        return ""
+    return f"{expired_sql(rules, literal(at), literal(clock))} AND {among}"
+
+
+def _withdraw_stale(lake: Lake, source: Source, number: int, failing_since: datetime | None, at: datetime) -> None:
+    """Withdraw a source that has failed for longer than it may."""
     limit = source.settings.stale_after
-    if limit is None:
-        return 0
-    with lake.reading() as con:
-        row = con.execute("SELECT failing_since FROM source_state WHERE source = ?", [number]).fetchone()
-    if not row or row[0] is None or at - row[0] < limit:
-        return 0
+    if limit is None or failing_since is None or at - failing_since < limit:
+        return
     with lake.writing() as con:
         removed = withdraw(con, number, at, "TRUE", approved=True)
         # The next good poll must bring everything again.
         con.execute("UPDATE source_state SET cursor = NULL WHERE source = ?", [number])
     if removed:
-        log.warning("stale source withdrawn", source=source.name, indicators=removed, failing_since=str(row[0]))
-    return removed
+        log.warning("stale source withdrawn", source=source.name, indicators=removed, failing_since=str(failing_since))
 
 
 def prune_history(lake: Lake, control: Control, graph: Graph, at: datetime, retention: timedelta) -> None:
@@ -103,13 +134,3 @@ def sort_published(lake: Lake, graph: Graph, name: str) -> bool:
         con.execute(f"INSERT INTO {table} SELECT {', '.join(PUBLISHED)} FROM resorted ORDER BY kh")
         con.execute("DROP TABLE resorted")
     return True
-
-
-def _source_clock(lake: Lake, number: int, at: datetime) -> datetime:
-    with lake.reading() as con:
-        row = con.execute(
-            "SELECT failing_since IS NOT NULL OR held_since IS NOT NULL, clock FROM source_state WHERE source = ?",
-            [number],
-        ).fetchone()
-    paused, clock = row or (False, None)
-    return clock if paused and clock else at

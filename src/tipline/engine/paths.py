@@ -130,7 +130,7 @@ def _steps(
     visible = set(seen(graph, asker))
     theirs = [name for name, output in graph.outputs.items() if asker.owns(output.settings)]
     for audience in dict.fromkeys(graph.audience(name) for name in theirs):
-        views = Views(con, graph, audience, now, moments, sliced=True)
+        views = Views(con, graph, audience, now, moments, sliced=True, asker=asker)
         try:
             for output in (name for name in theirs if graph.audience(name) == audience):
                 for node in [*graph.feeds(output), *graph.upstream(output)]:

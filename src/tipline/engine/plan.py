@@ -9,9 +9,9 @@ import duckdb
 
 from tipline.config.schema import Configuration
 from tipline.engine.core import Engine
-from tipline.engine.evaluate import current_positions, output_state
+from tipline.engine.evaluate import current_positions, output_states
 from tipline.engine.graph import Graph
-from tipline.engine.leaving import Leaving, heir, leaving, marks
+from tipline.engine.leaving import Leaving, heir, leaving, marks, refuse_moves
 from tipline.engine.publish import compare
 from tipline.engine.views import Views
 from tipline.model.types import TYPES
@@ -65,8 +65,9 @@ def plan(engine: Engine, candidate: Configuration) -> Plan:
     """Try a candidate configuration on the claims as they are; nothing of it stays.
 
     Raises:
-        ConfigError: a node changes its kind.
+        ConfigError: a node changes its kind, or an output its far side.
     """
+    refuse_moves(engine, candidate)
     with engine.lake.trying() as con:
         before = {key: known for key, known in engine.lake.nodes(con).items() if not known.retired}
         ids = engine.lake.number_nodes(con, candidate.outline(), engine.clock())
@@ -109,7 +110,7 @@ def _output(
 ) -> OutputPlan:
     number = graph.ids[name]
     table = published_table(number)
-    same = output_state(con, number).fingerprint == graph.fingerprint(name)
+    same = output_states(con)[number].fingerprint == graph.fingerprint(name)
     result = OutputPlan(name, "new" if new else "same" if same else "changed", published=_count(con, table))
     views = Views(con, graph, graph.audience(name), now, moments, sliced=False)
     try:

@@ -33,6 +33,8 @@ from tipline.store.schema import ADDED, claims_table, columns_sql
 log = structlog.get_logger()
 # Folder of the data directory for what is pushed to sources.
 INBOX = "inbox"
+# Bodies of so many bytes, as they are fetched, are taken in with little memory.
+LARGE_BODY = 100_000_000
 
 
 @dataclass
@@ -114,7 +116,14 @@ class Poller:
         return result
 
     def _tried(self, source: Source, number: int, at: datetime, spool: Path, *, allow_list: bool) -> PollResult:
-        with closing(self.lake.connection()) as con:
+        try:
+            with closing(self.lake.connection()) as con:
+                return self._poll(con, source, number, at, spool, allow_list=allow_list)
+        except (duckdb.OutOfMemoryException, StoreError) as exc:
+            if not _lacked_memory(exc):
+                raise
+        log.warning("polled again with more memory", source=source.name)
+        with self.lake.memory.ample(), closing(self.lake.connection()) as con:
             return self._poll(con, source, number, at, spool, allow_list=allow_list)
 
     def _poll(
@@ -127,7 +136,6 @@ class Poller:
         *,
         allow_list: bool,
     ) -> PollResult:
-        settings = source.settings
         spool.mkdir(parents=True, exist_ok=True)
         context = self._context(source, number, at, spool)
         poll = source.poll(context)
@@ -135,6 +143,21 @@ class Poller:
             log.warning("feed", source=source.name, message=warning)
         if poll.unchanged:
             return self._unchanged(source, number, at, poll)
+        with self.lake.memory.sparing(wanted=poll.bytes >= LARGE_BODY):
+            return self._take_in(con, source, number, at, context, poll, allow_list=allow_list)
+
+    def _take_in(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        source: Source,
+        number: int,
+        at: datetime,
+        context: PollContext,
+        poll: Poll,
+        *,
+        allow_list: bool,
+    ) -> PollResult:
+        settings = source.settings
         snapshot = settings.mode == "snapshot"
         policy = settings.policy(allow_list=allow_list)
         lines = Lines(con, number, policy) if snapshot else None
@@ -302,6 +325,10 @@ def _note_success(con: duckdb.DuckDBPyConnection, number: int, at: datetime, als
         f" {also} WHERE source = ?",
         [at, at, *values, number],
     )
+
+
+def _lacked_memory(exc: duckdb.Error | StoreError) -> bool:
+    return isinstance(exc, duckdb.OutOfMemoryException) or isinstance(exc.__cause__, duckdb.OutOfMemoryException)
 
 
 def _settle(result: PollResult) -> None:

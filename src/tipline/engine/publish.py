@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 import duckdb
 
@@ -25,7 +28,31 @@ FEED_ADDED = f"op = {ADDED} AND NOT by_hand"
 FEED_REMOVED = f"op = {REMOVED} AND NOT by_hand"
 
 
-def compare(con: duckdb.DuckDBPyConnection, live: str, published: str, shown: list[str], *, sliced: bool) -> None:
+@dataclass(frozen=True)
+class Counts:
+    """How many rows `difference` has: in all, and of those that readers see, by what happens."""
+
+    all: int
+    added: int
+    changed: int
+    removed: int
+
+    @property
+    def logged(self) -> int:
+        """How many rows the log gets."""
+        return self.added + self.changed + self.removed
+
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection) -> Self:
+        """Those of `difference` as it is."""
+        shown = ", ".join(
+            f"count(*) FILTER ({test})" for test in (f"op = {ADDED}", f"op = {CHANGED} AND loud", f"op = {REMOVED}")
+        )
+        row = con.execute(f"SELECT count(*), {shown} FROM difference").fetchone()
+        return cls(*(int(number) for number in row or (0, 0, 0, 0)))
+
+
+def compare(con: duckdb.DuckDBPyConnection, live: str, published: str, shown: list[str], *, sliced: bool) -> Counts:
     """Compare fresh rows with what is published.
 
     Fills the view `fresh` (the rows) and the table `difference` (key, type, value, op, loud, since, digest, shown,
@@ -49,9 +76,10 @@ def compare(con: duckdb.DuckDBPyConnection, live: str, published: str, shown: li
         f" FROM (SELECT key, type, value, digest, shown FROM ({marked})) f FULL JOIN ({old}) p ON f.key = p.key"
         " WHERE f.key IS NULL OR p.key IS NULL OR f.digest <> p.digest"
     )
+    return Counts.of(con)
 
 
-def explain(con: duckdb.DuckDBPyConnection, decided: list[str], allowed: str) -> None:
+def explain(con: duckdb.DuckDBPyConnection, decided: Iterable[str], allowed: str) -> None:
     """Note in `difference` why rows are removed, and what is so because a person allowed it.
 
     Args:
@@ -59,8 +87,6 @@ def explain(con: duckdb.DuckDBPyConnection, decided: list[str], allowed: str) ->
         decided: relations with `dropped`: what the nodes on the way decided, first to last.
         allowed: the source of what the team allowed by hand.
     """
-    if not _holds(con, f"op = {REMOVED}"):
-        return
     given = " UNION ALL ".join(f"SELECT key, dropped FROM {name} WHERE dropped IS NOT NULL" for name in decided)
     con.execute(
         f"UPDATE difference SET reason = r.reason FROM (SELECT key, min(dropped) AS reason FROM ({given})"
@@ -73,24 +99,23 @@ def explain(con: duckdb.DuckDBPyConnection, decided: list[str], allowed: str) ->
     )
 
 
-def write(con: duckdb.DuckDBPyConnection, number: int, seq: int, at: datetime) -> None:
+def write(con: duckdb.DuckDBPyConnection, number: int, seq: int, at: datetime, counts: Counts) -> None:
     """Write `difference` to an output's published table, and its log (removals first) from `seq` on."""
     published = published_table(number)
-    # Sorting costs as much as writing, so only what is mixed is sorted.
-    order = "ORDER BY op" if _holds(con, f"op = {REMOVED}") and _holds(con, f"op <> {REMOVED}") else ""
-    con.execute(
-        f"INSERT INTO {log_table(number)} SELECT ? + row_number() OVER ({order}), ?, op, key, type, value, reason"
-        f" FROM difference WHERE op <> {CHANGED} OR loud",
-        [seq, at],
-    )
-    con.execute(f"DELETE FROM {published} WHERE key IN (SELECT key FROM difference WHERE op <> {ADDED})")
-    con.execute(
-        f"INSERT INTO {published} ({', '.join(PUBLISHED)}) SELECT {VIEW_COLUMNS}, digest, shown,"
-        " coalesce(d.since, ?) FROM fresh JOIN (SELECT key, since, digest, shown FROM difference) d USING (key)"
-        " ORDER BY kh",
-        [at],
-    )
-
-
-def _holds(con: duckdb.DuckDBPyConnection, condition: str) -> bool:
-    return con.execute(f"SELECT 1 FROM difference WHERE {condition} LIMIT 1").fetchone() is not None
+    if counts.logged:
+        # Sorting costs as much as writing, so only what is mixed is sorted.
+        order = "ORDER BY op" if 0 < counts.removed < counts.logged else ""
+        con.execute(
+            f"INSERT INTO {log_table(number)} SELECT ? + row_number() OVER ({order}), ?, op, key, type, value, reason"
+            f" FROM difference WHERE op <> {CHANGED} OR loud",
+            [seq, at],
+        )
+    if counts.all > counts.added:
+        con.execute(f"DELETE FROM {published} WHERE key IN (SELECT key FROM difference WHERE op <> {ADDED})")
+    if counts.all > counts.removed:
+        con.execute(
+            f"INSERT INTO {published} ({', '.join(PUBLISHED)}) SELECT {VIEW_COLUMNS}, digest, shown,"
+            " coalesce(d.since, ?) FROM fresh JOIN (SELECT key, since, digest, shown FROM difference) d USING (key)"
+            " ORDER BY kh",
+            [at],
+        )

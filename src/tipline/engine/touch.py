@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from tipline.engine.graph import Graph
+from tipline.engine.moments import Moments
 from tipline.engine.times import literal
 from tipline.processors.allowsql import matched_by
 from tipline.processors.expression import Clock
@@ -22,6 +23,7 @@ _ENTRY = "key, type, value, lo, up, rhost"
 _TOUCHED = "key UUID, type VARCHAR, lo UUID, up UUID"
 # An evaluation in full costs less than a slice of this share of the claims.
 FULL_SHARE = 0.3
+_ALWAYS_SLICED = 1000  # keys
 _IPS = "type IN ('ipv4', 'ipv6')"
 
 
@@ -46,30 +48,57 @@ class Span:
     clocks: list[Clock] = field(default_factory=list)
 
 
-def touch(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], span: Span) -> bool:
-    """Fill `slice` (keys to evaluate) and `hulls` (address intervals whose published rows are compared).
+@dataclass(frozen=True)
+class Touched:
+    """What an evaluation must look at.
 
-    Returns:
-        False if so much is touched, or the logs do not reach back, that the outputs must be evaluated in full.
+    Attributes:
+        whole: so much is touched, or the logs do not reach back, that the outputs must be evaluated in full.
+        keys: whether a key is touched; only then are the tables `slice` and `hulls` there.
+        moved: whether any source has gone on since then, or a moment has passed.
     """
-    con.execute(f"CREATE OR REPLACE TEMP TABLE touched ({_TOUCHED})")
-    con.execute("CREATE OR REPLACE TEMP TABLE hulls (family UTINYINT, lo UUID, up UUID)")
+
+    whole: bool = False
+    keys: bool = True
+    moved: bool = True
+
+
+def touch(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], span: Span, moments: Moments) -> Touched:
+    """Fill `slice` (keys to evaluate) and `hulls` (address intervals whose published rows are compared)."""
     feeds = sorted({source for name in outputs for source in graph.feeds(name)})
     allows = sorted({source for name in outputs for source in graph.allows(name)})
     for source in sorted({*feeds, *allows}):
         if not _log_reaches(con, graph, source, span):
-            return False
+            return Touched(whole=True)
+    tests = {name: _time_tests(con, graph, name, span, moments) for name in dict.fromkeys([*feeds, *allows])}
+    moved = {name for name in tests if tests[name] or span.before[name].commit != span.now[name].commit}
+    if not moved:
+        return Touched(keys=False, moved=False)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE touched ({_TOUCHED})")
+    con.execute("CREATE OR REPLACE TEMP TABLE hulls (family UTINYINT, lo UUID, up UUID)")
     for source in feeds:
-        _by_log(con, graph, source, span)
-        _by_time(con, graph, source, span)
-    _by_allow_lists(con, graph, allows, feeds, span)
-    if any(graph.reach(name) == "all" for name in outputs) and _count(con, "touched"):
-        return False
-    if _reaches_islands(con, graph, outputs, allows):
+        for rows in _changed(graph, source, span, tests[source]):
+            con.execute(f"INSERT INTO touched SELECT DISTINCT key, type, lo, up FROM {rows}")
+    entries = [rows for name in allows for rows in _changed(graph, name, span, tests[name])]
+    if entries:
+        _by_allow_lists(con, graph, entries, feeds)
+    if not _count(con, "touched"):
+        return Touched(keys=False)
+    if any(graph.reach(name) == "all" for name in outputs):
+        return Touched(whole=True)
+    if _reaches_islands(con, graph, outputs, allows, cut=bool(entries)):
         _islands(con, graph, feeds, touching=any(graph.touching(name) for name in outputs))
     con.execute("CREATE OR REPLACE TEMP TABLE slice AS SELECT DISTINCT key FROM touched")
-    total = sum(_count(con, claims_table(graph.ids[source])) for source in feeds)
-    return _count(con, "slice") <= max(FULL_SHARE * total, 1000)
+    return Touched(whole=_is_much(con, graph, feeds))
+
+
+def _is_much(con: duckdb.DuckDBPyConnection, graph: Graph, feeds: list[str]) -> bool:
+    """Whether so much is touched that an evaluation in full costs less."""
+    keys = _count(con, "slice")
+    if keys <= _ALWAYS_SLICED:
+        return False
+    every = " UNION ALL ".join(f"SELECT key FROM {claims_table(graph.ids[source])}" for source in feeds)
+    return keys > FULL_SHARE * _count(con, f"({every})")
 
 
 def _log_reaches(con: duckdb.DuckDBPyConnection, graph: Graph, source: str, span: Span) -> bool:
@@ -88,61 +117,36 @@ def _log_reaches(con: duckdb.DuckDBPyConnection, graph: Graph, source: str, span
     return bool(found == now - before and not bulk)
 
 
-def _by_log(con: duckdb.DuckDBPyConnection, graph: Graph, source: str, span: Span) -> None:
-    con.execute(
-        "INSERT INTO touched SELECT DISTINCT key, type, lo, up FROM claim_log"
-        " WHERE source = ? AND commit_no > ? AND commit_no <= ?",
-        [graph.ids[source], span.before[source].commit, span.now[source].commit],
-    )
-
-
-def _by_time(con: duckdb.DuckDBPyConnection, graph: Graph, source: str, span: Span) -> None:
-    tests = _time_tests(graph, source, span)
+def _changed(graph: Graph, source: str, span: Span, tests: list[str]) -> Iterator[str]:
+    """SQL: the rows that say what changed in a source: of its log, and claims of which a moment has passed."""
+    number, before, now = graph.ids[source], span.before[source].commit, span.now[source].commit
+    if before != now:
+        yield f"claim_log WHERE source = {number} AND commit_no > {before} AND commit_no <= {now}"
     if tests:
-        con.execute(
-            f"INSERT INTO touched SELECT key, type, lo, up FROM {claims_table(graph.ids[source])}"
-            f" WHERE {' OR '.join(tests)}"
-        )
+        yield f"{claims_table(number)} WHERE {' OR '.join(tests)}"
 
 
-def _time_tests(graph: Graph, source: str, span: Span) -> list[str]:
+def _time_tests(con: duckdb.DuckDBPyConnection, graph: Graph, source: str, span: Span, moments: Moments) -> list[str]:
     """Conditions on a source's claims: a moment that matters has passed since the last evaluation."""
-    tests = []
-    if span.at > span.before_at:
-        window = f"> {literal(span.before_at)} AND {{0}} <= {literal(span.at)}"
-        tests.append(_passed("valid_until", window))
-        for clock in span.clocks:
-            moment = f"({clock.column} + INTERVAL {int(clock.offset.total_seconds())} SECONDS)"
-            tests.append(_passed(moment, window))
-    before, now = span.before[source].moment, span.now[source].moment
-    if now > before:
-        window = f"> {literal(before)} AND {{0}} <= {literal(now)}"
-        rules = expiries(graph.sources[source].settings.expire)
-        tests += [_passed(rule.moment_sql(), window) for rule in rules]
-    return tests
+    before, now = span.before[source], span.now[source]
+    clocks = [f"({each.column} + INTERVAL {int(each.offset.total_seconds())} SECONDS)" for each in span.clocks]
+    rules = [rule.moment_sql() for rule in expiries(graph.sources[source].settings.expire)]
+    spans = ((["valid_until", *clocks], span.before_at, span.at), (rules, before.moment, now.moment))
+    return [
+        f"({moment} > {literal(since)} AND {moment} <= {literal(until)})"
+        for every, since, until in spans
+        if moments.passed(con, graph.ids[source], now.commit, every, since, until)
+        for moment in every
+    ]
 
 
-def _passed(moment: str, window: str) -> str:
-    return f"({moment} {window.format(moment)})"
-
-
-def _by_allow_lists(
-    con: duckdb.DuckDBPyConnection, graph: Graph, allows: list[str], feeds: list[str], span: Span
-) -> None:
-    """Claims that an added, changed, removed or expired allow entry matches."""
+def _by_allow_lists(con: duckdb.DuckDBPyConnection, graph: Graph, entries: list[str], feeds: list[str]) -> None:
+    """Claims that an added, changed, removed or expired allow entry matches; `entries`: where these are."""
+    every = " UNION ALL ".join(f"SELECT DISTINCT {_ENTRY} FROM {rows}" for rows in entries)
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE changed_entries AS SELECT {_ENTRY}, [''] AS sources, NULL::VARCHAR AS dropped"
-        " FROM claim_log WHERE FALSE"
+        f" FROM ({every})"
     )
-    for source in allows:
-        into = f"INSERT INTO changed_entries SELECT DISTINCT {_ENTRY}, [''], NULL FROM"
-        con.execute(
-            f"{into} claim_log WHERE source = ? AND commit_no > ? AND commit_no <= ?",
-            [graph.ids[source], span.before[source].commit, span.now[source].commit],
-        )
-        tests = _time_tests(graph, source, span)
-        if tests:
-            con.execute(f"{into} {claims_table(graph.ids[source])} WHERE {' OR '.join(tests)}")
     if not _count(con, "changed_entries"):
         return
     for source in feeds:
@@ -154,13 +158,15 @@ def _by_allow_lists(
     con.execute(f"INSERT INTO touched SELECT key, type, lo, up FROM changed_entries WHERE {_IPS} AND lo IS NOT NULL")
 
 
-def _reaches_islands(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], allows: list[str]) -> bool:
+def _reaches_islands(
+    con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], allows: list[str], *, cut: bool
+) -> bool:
     """Whether addresses matter to others around them: to range arithmetic, or where an allowed network cuts or cut."""
     reaches = {graph.outputs[name].reach for name in outputs}
     reaches |= {graph.processors[name].reach for output in outputs for name in graph.upstream(output)}
     if reaches != {"key"}:
         return True
-    lists = ["changed_entries", *(claims_table(graph.ids[name]) for name in allows)]
+    lists = [*(["changed_entries"] if cut else []), *(claims_table(graph.ids[name]) for name in allows)]
     return any(_count(con, f"{name} WHERE lo IS NOT NULL") for name in lists)
 
 

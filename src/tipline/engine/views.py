@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
 import duckdb
 
+from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.claims import expired_sql
 from tipline.engine.graph import Audience, Graph
 from tipline.engine.ledger import MAX_SAMPLES, Ledger
 from tipline.engine.times import literal
+from tipline.engine.visible import claims_seen
 from tipline.model.tlp import AMBER, RED
 from tipline.processors.allowsql import Urls, allow
 from tipline.processors.base import Query, union
@@ -20,9 +23,10 @@ from tipline.processors.filter import filtered
 from tipline.processors.merge import merged
 from tipline.sources.ageing import expiries
 from tipline.sources.base import EXACT
-from tipline.store.schema import VIEW_COLUMNS, claims_table
+from tipline.store.schema import VIEW, VIEW_COLUMNS, claims_table, columns_sql
 
 DEFAULT_CONFIDENCE = 50
+_IN_SLICE = " WHERE key IN (SELECT key FROM slice)"
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,15 @@ class Relation:
 
     name: str
     live: str
+    unique: bool
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """A source's claims, as far as they are looked at: how many, how many of them are left out, whether keys repeat."""
+
+    rows: int
+    dropped: int | None
     unique: bool
 
 
@@ -44,6 +57,7 @@ class Views:
         as_of: the moment.
         moments: each source's own clock (it stands still while the source fails or is held).
         sliced: whether leaves are cut to the keys of the temporary table `slice`.
+        asker: for whom: what they may not see is not even looked at, so that no time taken tells of it.
     """
 
     _numbers = count()
@@ -57,6 +71,7 @@ class Views:
         moments: dict[str, datetime],
         *,
         sliced: bool,
+        asker: Asker = LOCAL,
     ) -> None:
         self.con = con
         self.graph = graph
@@ -64,11 +79,14 @@ class Views:
         self.as_of = as_of
         self.moments = moments
         self.sliced = sliced
+        self.asker = asker
         self.ledgers: dict[str, Ledger] = {}
         self.steps: dict[str, list[str]] = {}
         self._done: dict[str, Relation] = {}
         self._made: list[tuple[str, str]] = []
         self._counts: dict[str, int] = {}
+        self._facts: dict[str, _Leaf] | None = None
+        self._networks: set[str] = set()
 
     def node(self, name: str) -> Relation:
         """The rows of a source or processor, evaluated on first use."""
@@ -76,13 +94,19 @@ class Views:
             self._done[name] = self._leaf(name) if name in self.graph.sources else self._processor(name)
         return self._done[name]
 
-    def allow_list(self, name: str) -> str:
-        """The live rows of an allow-list: whole, whatever the slice, and not limited by TLP."""
+    def allow_list(self, name: str) -> str | None:
+        """The live rows of an allow-list: whole, whatever the slice, and not limited by TLP; None if there are none."""
         label = f"allow {name}"
         if label not in self._done:
-            table = self.materialise(self._leaf_sql(name, allow_list=True))
-            self._done[label] = self._relation(table, unique=False)
-        return self._done[label].live
+            rows, networks = self._row(f"SELECT count(*), count(lo) FROM {claims_table(self.graph.ids[name])}")
+            if rows:
+                table = self.materialise(self._leaf_sql(name, allow_list=True))
+                self._done[label] = self._relation(table, rows, self._dropped(table), unique=False)
+            else:
+                self._done[label] = self._nothing()
+            self._networks |= {self._done[label].live} if networks else set()
+        relation = self._done[label]
+        return relation.live if self._count(relation.live) else None
 
     def output(self, name: str) -> Relation:
         """The rows of an output, one per key, as its far side would hold them.
@@ -91,10 +115,7 @@ class Views:
         """
         kind = self.graph.outputs[name]
         ledger = self.ledgers.setdefault(name, Ledger())
-        inputs = [self.node(other) for other in kind.settings.inputs]
-        relation = Relation("", union([rel.live for rel in inputs]), len(inputs) == 1 and inputs[0].unique)
-        if len(inputs) == 1:
-            relation = inputs[0]
+        relation = self._together(kind.settings.inputs)
         ledger.read = self._count(relation.live)
         trail: list[str] = []
         if kind.settings.where:
@@ -102,8 +123,7 @@ class Views:
             relation = self._step(sql, ledger, unique=relation.unique)
             trail.append(relation.name)
         relation = self._merge(relation, ledger)
-        lists = [self.allow_list(other) for other in self.graph.allow_of(name)]
-        allowed = self._allow(relation, lists, kind.settings.urls, ledger)
+        allowed = self._allow(relation, self._allowed(self.graph.allow_of(name)), kind.settings.urls, ledger)
         if allowed is not relation:
             trail.append(allowed.name)
         relation = allowed
@@ -118,17 +138,21 @@ class Views:
 
     def materialise(self, sql: str) -> str:
         """Run a query into a temporary table; returns its name."""
-        table = f"t_{next(self._numbers)}"
-        self.con.execute(f"CREATE TEMP TABLE {table} AS {sql}")
-        self._made.append(("TABLE", table))
-        return table
+        return self._table(f"AS {sql}")
 
     def close(self) -> None:
         """Drop every temporary table."""
-        for kind, name in reversed(self._made):
-            self.con.execute(f"DROP {kind} IF EXISTS {name}")
+        with suppress(duckdb.TransactionException):  # what failed is rolled back, and takes its tables along
+            for kind, name in reversed(self._made):
+                self.con.execute(f"DROP {kind} IF EXISTS {name}")
         self._made.clear()
         self._done.clear()
+
+    def _table(self, content: str) -> str:
+        name = f"t_{next(self._numbers)}"
+        self.con.execute(f"CREATE TEMP TABLE {name} {content}")
+        self._made.append(("TABLE", name))
+        return name
 
     def _view(self, sql: str) -> str:
         name = f"v_{next(self._numbers)}"
@@ -136,45 +160,86 @@ class Views:
         self._made.append(("VIEW", name))
         return name
 
-    def _relation(self, table: str, *, unique: bool) -> Relation:
-        return Relation(table, self._view(f"SELECT * FROM {table} WHERE dropped IS NULL"), unique)
+    def _relation(self, name: str, rows: int, dropped: int, *, unique: bool) -> Relation:
+        live = self._view(f"SELECT * FROM {name} WHERE dropped IS NULL") if dropped else name
+        self._counts[name], self._counts[live] = rows, rows - dropped
+        return Relation(name, live, unique)
+
+    def _nothing(self) -> Relation:
+        """No rows."""
+        if "" not in self._done:
+            columns = columns_sql({**VIEW, "dropped": "VARCHAR"})
+            table = self._table(f"({columns})")
+            self._done[""] = self._relation(table, 0, 0, unique=True)
+        return self._done[""]
 
     def _step(self, sql: str, ledger: Ledger, *, unique: bool) -> Relation:
-        relation = self._relation(self.materialise(sql), unique=unique)
-        self._account(relation.name, ledger)
-        return relation
+        table = self.materialise(sql)
+        rows, dropped = self._row(f"SELECT count(*), count(dropped) FROM {table}")
+        return self._accounted(self._relation(table, rows, dropped, unique=unique), dropped, ledger)
 
     def _leaf(self, name: str) -> Relation:
-        ledger = self.ledgers.setdefault(name, Ledger())
+        leaf, ledger = self._leaves().get(name), self.ledgers.setdefault(name, Ledger())
+        if leaf is None:
+            return self._nothing()
         sql = self._leaf_sql(name, allow_list=False)
-        # A claim is one a (key, record): without records, one a key.
-        unique = not self._count(f"{claims_table(self.graph.ids[name])} WHERE record <> ''")
         # A slice is cut once for all its readers; all claims are read where they lie rather than copied.
-        relation = self._relation(self.materialise(sql) if self.sliced else self._view(sql), unique=unique)
-        self._account(relation.name, ledger)
-        ledger.read = self._count(relation.name)
-        ledger.accepted = ledger.read - sum(ledger.dropped.values())
+        table = self.materialise(sql) if self.sliced else self._view(sql)
+        dropped = self._dropped(table) if leaf.dropped is None else leaf.dropped
+        relation = self._accounted(self._relation(table, leaf.rows, dropped, unique=leaf.unique), dropped, ledger)
+        ledger.read, ledger.accepted = leaf.rows, leaf.rows - dropped
         return relation
+
+    def _leaves(self) -> dict[str, _Leaf]:
+        """What is known of the sources that have a claim at all (or, of a slice, in it): in one statement."""
+        if self._facts is None:
+            names = list(self.graph.sources)
+            if self.sliced:
+                columns, facts, where = dict.fromkeys(names, "key"), "NULL, count(*) = count(DISTINCT key)", _IN_SLICE
+            else:
+                # A claim is one a (key, record): without records, one a key.
+                columns = {name: f"record, {self._reason(name, allow_list=False)} AS dropped" for name in names}
+                facts, where = "count(dropped), NOT bool_or(record <> '')", ""
+            every = " UNION ALL ".join(
+                f"SELECT {n} AS n, {columns[name]} FROM {self._claims(name)}" for n, name in enumerate(names)
+            )
+            found = self.con.execute(f"SELECT n, count(*), {facts} FROM ({every}){where} GROUP BY n").fetchall()
+            self._facts = {names[n]: _Leaf(rows, dropped, unique) for n, rows, dropped, unique in found}
+        return self._facts
+
+    def _together(self, names: list[str]) -> Relation:
+        """The rows of several nodes; of those that have none, nothing is asked any more."""
+        inputs = [self.node(other) for other in names]
+        filled = [relation for relation in inputs if self._count(relation.live)]
+        if not filled:
+            return self._nothing()
+        if len(filled) == 1:
+            return filled[0]
+        every = union([relation.live for relation in filled])
+        self._counts[every] = sum(self._count(relation.live) for relation in filled)
+        return Relation(every, every, unique=False)
 
     def _processor(self, name: str) -> Relation:
         kind = self.graph.processors[name]
-        inputs = [self.node(other) for other in kind.settings.inputs]
-        unique = len(inputs) == 1 and inputs[0].unique
-        lists = self._filled([self.allow_list(other) for other in getattr(kind.settings, "allow", [])])
+        every = self._together(kind.settings.inputs)
+        lists = self._allowed(getattr(kind.settings, "allow", []))
         ledger = self.ledgers.setdefault(name, Ledger())
-        if kind.merges and unique and not lists:
-            ledger.read = ledger.accepted = self._count(inputs[0].live)
-            return Relation(inputs[0].live, inputs[0].live, unique=True)
+        ledger.read = self._count(every.live)
+        if not ledger.read:
+            return self._nothing()
+        if kind.merges and every.unique and not lists:
+            ledger.accepted = ledger.read
+            return Relation(every.live, every.live, unique=True)
         query = Query(
-            inputs=[relation.live for relation in inputs],
+            inputs=[every.live],
             allow=lists,
             as_of=literal(self.as_of),
             materialise=self.materialise,
-            unique=unique,
+            unique=every.unique,
             reliability=self.graph.reliability(),
+            networks=not self._networks.isdisjoint(lists),
         )
-        ledger.read = self._count(query.union())
-        is_unique = kind.unique if kind.unique is not None else unique
+        is_unique = kind.unique if kind.unique is not None else every.unique
         relation = self._step(kind.query(query), ledger, unique=is_unique)
         left = ledger.read - sum(ledger.dropped.values())
         ledger.accepted = min(self._count(relation.live), left)
@@ -184,39 +249,29 @@ class Views:
     def _merge(self, relation: Relation, ledger: Ledger) -> Relation:
         if relation.unique:
             return relation
-        before = self._count(relation.live)
         sql = f"SELECT *, NULL::VARCHAR AS dropped FROM ({merged(relation.live)})"
-        once = self._relation(self.materialise(sql), unique=True)
-        ledger.duplicate += before - self._count(once.live)
+        table = self.materialise(sql)
+        once = self._relation(table, self._count(table), 0, unique=True)
+        ledger.duplicate += self._count(relation.live) - self._count(once.live)
         return once
 
     def _allow(self, relation: Relation, lists: list[str], urls: Urls, ledger: Ledger) -> Relation:
-        entries = self._filled(lists)
-        if not entries:
+        if not lists or not self._count(relation.live):
             return relation
-        return self._step(allow(relation.live, union(entries), urls), ledger, unique=True)
+        networks = not self._networks.isdisjoint(lists)
+        return self._step(allow(relation.live, union(lists), urls, networks=networks), ledger, unique=True)
 
-    def _filled(self, lists: list[str]) -> list[str]:
-        return [name for name in lists if self._count(name)]
+    def _allowed(self, names: list[str]) -> list[str]:
+        """The live rows of those allow-lists that have some."""
+        return [live for live in map(self.allow_list, names) if live is not None]
 
     def _leaf_sql(self, name: str, *, allow_list: bool) -> str:
-        source = self.graph.sources[name]
-        settings = source.settings
-        at = literal(self.as_of)
-        expired = expired_sql(expiries(settings.expire), at, literal(self.moments.get(name, self.as_of)))
-        tlp = f"coalesce(tlp, {AMBER if settings.tlp is None else settings.tlp})::UTINYINT"
-        reasons = [f"WHEN {expired} THEN 'expired'"]
-        if not allow_list:
-            reasons.append(f"WHEN {tlp} > {self.audience.max_tlp} THEN 'tlp'")
-            if settings.team != self.audience.team:
-                reasons.append(f"WHEN {tlp} = {RED} THEN 'tlp'")
-            if self.audience.actionable_only:
-                reasons.append(f"WHEN NOT coalesce(actionable, {settings.actionable}) THEN 'not-actionable'")
+        settings = self.graph.sources[name].settings
         columns = {
             "sources": f"[{_quoted(name)}]",
             "confidence": f"coalesce(confidence, {_or(settings.confidence, DEFAULT_CONFIDENCE)})::UTINYINT",
             "actionable": f"coalesce(actionable, {settings.actionable})",
-            "tlp": tlp,
+            "tlp": self._tlp(name),
             "direction": f"coalesce(direction, {_quoted(settings.direction)})",
             "threat_types": _with("threat_types", settings.threat_types),
             "tags": _with("tags", settings.tags),
@@ -226,18 +281,51 @@ class Views:
         if allow_list:
             columns["rhost"] = f"CASE WHEN list_contains(coalesce(tags, []), '{EXACT}') THEN NULL ELSE rhost END"
         selected = ", ".join(f"{columns.get(c, c)} AS {c}" for c in VIEW_COLUMNS.split(", "))
-        where = " WHERE key IN (SELECT key FROM slice)" if self.sliced and not allow_list else ""
+        where = _IN_SLICE if self.sliced and not allow_list else ""
         return (
-            f"SELECT {selected}, CASE {' '.join(reasons)} END AS dropped"
-            f" FROM {claims_table(self.graph.ids[name])}{where}"
+            f"SELECT {selected}, {self._reason(name, allow_list=allow_list)} AS dropped"
+            f" FROM {claims_table(self.graph.ids[name]) if allow_list else self._claims(name)}{where}"
         )
+
+    def _claims(self, name: str) -> str:
+        return claims_seen(self.graph, name, self.asker)
+
+    def _reason(self, name: str, *, allow_list: bool) -> str:
+        """SQL: why a claim of a source is left out; null if it is not."""
+        settings = self.graph.sources[name].settings
+        moment = literal(self.moments.get(name, self.as_of))
+        reasons = [f"WHEN {expired_sql(expiries(settings.expire), literal(self.as_of), moment)} THEN 'expired'"]
+        if not allow_list:
+            tlp = self._tlp(name)
+            reasons.append(f"WHEN {tlp} > {self.audience.max_tlp} THEN 'tlp'")
+            if settings.team != self.audience.team:
+                reasons.append(f"WHEN {tlp} = {RED} THEN 'tlp'")
+            if self.audience.actionable_only:
+                reasons.append(f"WHEN NOT coalesce(actionable, {settings.actionable}) THEN 'not-actionable'")
+        return f"CASE {' '.join(reasons)} END"
+
+    def _tlp(self, name: str) -> str:
+        settings = self.graph.sources[name].settings
+        return f"coalesce(tlp, {AMBER if settings.tlp is None else settings.tlp})::UTINYINT"
+
+    def _row(self, query: str) -> tuple[int, ...]:
+        row = self.con.execute(query).fetchone()
+        return tuple(int(number) for number in row or ())
+
+    def _dropped(self, table: str) -> int:
+        return self._row(f"SELECT count(dropped) FROM {table}")[0]
 
     def _count(self, relation: str) -> int:
         """Rows of a relation; nothing that is counted here changes while the views stand."""
         if relation not in self._counts:
-            row = self.con.execute(f"SELECT count(*) FROM {relation}").fetchone()
-            self._counts[relation] = int(row[0]) if row else 0
+            (self._counts[relation],) = self._row(f"SELECT count(*) FROM {relation}")
         return self._counts[relation]
+
+    def _accounted(self, relation: Relation, dropped: int, ledger: Ledger) -> Relation:
+        """The relation, after what it leaves out went to the account."""
+        if dropped:
+            self._account(relation.name, ledger)
+        return relation
 
     def _account(self, table: str, ledger: Ledger) -> None:
         groups = self.con.execute(

@@ -300,6 +300,10 @@ class Delivered(Output):
         del override
         return None
 
+    def place(self) -> tuple[str, ...]:
+        """Which far side it is, where a copy cannot be taken back from another one; nothing: any will do."""
+        return ()
+
     def sent_settings(self) -> dict[str, Any]:
         """The settings that what is sent depends on: when one changes, everything is sent again."""
         return {}

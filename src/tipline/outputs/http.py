@@ -120,6 +120,10 @@ values: {index: threat-intel}
         why = unsupported(template.types, "the template does not take")
         return f"SELECT {VIEW_COLUMNS}, coalesce(dropped, {why}) AS dropped FROM ({rows})"
 
+    def place(self) -> tuple[str, ...]:
+        """The server."""
+        return (self.settings.url,)
+
     def identity(self, type_: str, instance: str) -> str:
         """Where copies are: with another address, or other values, an indicator is another copy."""
         values = {**self.settings.spoken().values, **self.settings.values}

@@ -153,6 +153,10 @@ credentials:
         actions = [f"{type_}={self.settings.action_for(type_)}" for type_ in _TYPES]
         return ("defender", tenant, *actions, *sorted(self.settings.rbac_groups)) if tenant else None
 
+    def place(self) -> tuple[str, ...]:
+        """The tenant."""
+        return (self.settings.credentials.tenant_id,)
+
     def blocking(self) -> bool:
         """Whether any action stops traffic or files."""
         return bool({self.settings.action, *self.settings.action_by_type.values()} & _BLOCKING)

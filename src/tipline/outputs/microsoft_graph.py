@@ -115,6 +115,10 @@ credentials:
         rows = expanded(relation, self.settings.expand)
         return f"SELECT {VIEW_COLUMNS}, coalesce(dropped, {why}) AS dropped FROM ({rows})"
 
+    def place(self) -> tuple[str, ...]:
+        """The tenant, at its endpoint."""
+        return (self.settings.graph_url, self.settings.credentials.tenant_id)
+
     def identity(self, type_: str, instance: str) -> str:
         """The endpoint, the product, and the installation."""
         return f"{self.settings.graph_url}|{self.settings.target_product}|{instance}"

@@ -97,6 +97,10 @@ tags: ['tlp:green']
         why = unsupported(WORDS, "MISP has no attribute for")
         return f"SELECT {VIEW_COLUMNS}, {why} AS dropped FROM ({to_cidrs(relation)})"
 
+    def place(self) -> tuple[str, ...]:
+        """The server."""
+        return (self.settings.url,)
+
     def identity(self, type_: str, instance: str) -> str:
         """The server, and what the events' identifiers are made of."""
         return f"{self.settings.url}|{instance}|{self.settings.event}"

@@ -46,4 +46,4 @@ allow: [wl-ipv4]
         once = f"SELECT *, NULL::VARCHAR AS dropped FROM ({rows})"
         if not query.allow:
             return once
-        return allow(query.materialise(once), union(query.allow), self.settings.urls)
+        return allow(query.materialise(once), union(query.allow), self.settings.urls, networks=query.networks)

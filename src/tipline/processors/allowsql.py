@@ -63,8 +63,14 @@ def widest(allow: str) -> str:
     WHERE before IS NULL OR up > before"""
 
 
-def blocked(relation: str, allow: str, urls: Urls = "host-only") -> str:
+def blocked(relation: str, allow: str, urls: Urls = "host-only", *, networks: bool = True) -> str:
     """SQL: (key, reason): the rows that the allow relation takes out whole, one row a key.
+
+    Args:
+        relation: the rows.
+        allow: the entries.
+        urls: whether a domain takes out URLs with a path, too.
+        networks: whether there is an entry with addresses at all.
 
     Reasons read `allowed by <source>: <entry>`; the same indicator is named before a domain, and that before
     a network.
@@ -72,17 +78,20 @@ def blocked(relation: str, allow: str, urls: Urls = "host-only") -> str:
     # Within URLs only: the pattern is costly, and most rows are something else.
     named = "type = 'url'" if urls == "all" else f"type = 'url' AND {_HOST_ONLY}"
     hosts = f"rhost IS NOT NULL AND (type = 'domain' OR {named})"
+    nets = ("", "")
+    if networks:
+        within = f"""
+    UNION ALL SELECT key, 3, entry || CASE WHEN r.up <= n.up THEN '' ELSE ' and what follows it' END
+    FROM (SELECT key, lo, up, {family()} AS family FROM narrow WHERE lo IS NOT NULL) r
+    ASOF JOIN net n ON r.family = n.family AND r.lo >= n.lo WHERE r.lo < n.hull AND r.up <= n.hull"""
+        nets = f"\nnet AS MATERIALIZED ({widest(allow)}),", within
     return f"""WITH narrow AS MATERIALIZED (SELECT {_NARROW} FROM {relation}),
 listed AS (SELECT key, min({entry()}) AS entry FROM {allow} GROUP BY key),
-suffix AS MATERIALIZED ({prefix_free(allow)}),
-net AS MATERIALIZED ({widest(allow)}),
+suffix AS MATERIALIZED ({prefix_free(allow)}),{nets[0]}
 found AS (
     SELECT key, 1 AS rank, entry FROM narrow JOIN listed USING (key)
     UNION ALL SELECT key, 2, entry FROM (SELECT key, rhost FROM narrow WHERE {hosts}) r
-    ASOF JOIN suffix s ON r.rhost >= s.rhost WHERE starts_with(r.rhost, s.rhost)
-    UNION ALL SELECT key, 3, entry || CASE WHEN r.up <= n.up THEN '' ELSE ' and what follows it' END
-    FROM (SELECT key, lo, up, {family()} AS family FROM narrow WHERE lo IS NOT NULL) r
-    ASOF JOIN net n ON r.family = n.family AND r.lo >= n.lo WHERE r.lo < n.hull AND r.up <= n.hull)
+    ASOF JOIN suffix s ON r.rhost >= s.rhost WHERE starts_with(r.rhost, s.rhost){nets[1]})
 SELECT key, 'allowed by ' || min_by(entry, {{'r': rank, 'e': entry}}) AS reason FROM found GROUP BY key"""
 
 
@@ -102,14 +111,25 @@ UNION SELECT key FROM (SELECT key, rhost FROM narrow WHERE type IN ('domain', 'u
 UNION SELECT key FROM ({overlapping("(FROM narrow WHERE lo IS NOT NULL)", "cuts")})"""
 
 
-def allow(relation: str, allowed: str, urls: Urls = "host-only") -> str:
+def allow(relation: str, allowed: str, urls: Urls = "host-only", *, networks: bool = True) -> str:
     """SQL: the rows of `relation` with the allow relation applied, `dropped` set on what it takes out.
+
+    Args:
+        relation: the rows.
+        allowed: the entries.
+        urls: whether a domain takes out URLs with a path, too.
+        networks: whether there is an entry with addresses at all; without one, nothing has to be cut.
 
     A range that is covered in part is dropped as `cut: <source>: <entry>`, and its pieces are rows of their
     own. A piece that is an indicator already there, or a piece of another range too, becomes one row with it.
     """
-    return f"""WITH live AS MATERIALIZED (SELECT {VIEW} FROM {relation}),
-gone AS MATERIALIZED ({blocked("live", allowed, urls)}),
+    gone = f"""WITH live AS MATERIALIZED (SELECT {VIEW} FROM {relation}),
+gone AS MATERIALIZED ({blocked("live", allowed, urls, networks=networks)})"""
+    taken_out = f"SELECT {VIEW}, reason AS dropped FROM live JOIN gone USING (key)"
+    if not networks:
+        return f"""{gone}
+SELECT {VIEW}, NULL::VARCHAR AS dropped FROM live ANTI JOIN gone USING (key) UNION ALL BY NAME {taken_out}"""
+    return f"""{gone},
 cuts AS MATERIALIZED ({merged_intervals(allowed)}),
 ranges AS (SELECT {_NARROW} FROM live ANTI JOIN gone USING (key) WHERE {IS_IP}),
 hit AS MATERIALIZED ({overlapping("ranges", "cuts")}),
@@ -126,5 +146,5 @@ joined AS (SELECT any_value(kh) AS kh, type, value, lo, up, NULL::VARCHAR AS rho
 SELECT {VIEW}, NULL::VARCHAR AS dropped FROM live
     ANTI JOIN (SELECT key FROM out UNION ALL SELECT key FROM piece) USING (key)
 UNION ALL BY NAME SELECT {VIEW}, NULL::VARCHAR AS dropped FROM joined
-UNION ALL BY NAME SELECT {VIEW}, reason AS dropped FROM live JOIN gone USING (key)
+UNION ALL BY NAME {taken_out}
 UNION ALL BY NAME SELECT {VIEW}, 'cut: ' || entry AS dropped FROM live JOIN struck USING (key)"""

@@ -33,6 +33,7 @@ class Query:
         materialise: runs a query into a temporary table and returns its name.
         unique: whether the inputs together hold each key once.
         reliability: 0 to 100 of each source that is given one.
+        networks: whether the allow inputs hold addresses or networks.
     """
 
     inputs: list[str]
@@ -41,6 +42,7 @@ class Query:
     materialise: Callable[[str], str]
     unique: bool
     reliability: Mapping[str, int] = field(default_factory=dict)
+    networks: bool = True
 
     def union(self) -> str:
         """All inputs' rows as one relation."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import duckdb
 
 from tipline.errors import ConfigError, StoreError
+from tipline.store.allowance import Allowance
 from tipline.store.schema import LAKE_VERSION, SHARED, columns_sql, node_tables
 
 FILE = "tipline.duckdb"
@@ -59,6 +60,7 @@ class Lake:
         self._root = self._open()
         self._lane = threading.RLock()
         self._opening = threading.Lock()
+        self.memory = Allowance(memory_limit, self._limit_memory)
         self._ensure_schema()
 
     def close(self) -> None:
@@ -92,6 +94,10 @@ class Lake:
         # With few rows on its left an ASOF join would be planned as a nested loop.
         root.execute("SET GLOBAL asof_loop_join_threshold = 0")
         return root
+
+    def _limit_memory(self, limit: str) -> None:
+        with closing(self._root.cursor()) as con:
+            con.execute(f"SET GLOBAL memory_limit = '{limit}'")
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         con = self._root.cursor()

@@ -19,6 +19,14 @@ def record_run(control: Control, values: Mapping[str, Any]) -> int:
         return int(number)
 
 
+def record_runs(control: Control, runs: list[dict[str, Any]]) -> None:
+    """Write finished runs, all in one transaction."""
+    if runs:
+        with control.transaction() as con:
+            for values in runs:
+                con.execute(insert(RUNS).values(**values))
+
+
 def last_runs(control: Control) -> dict[str, dict[str, Any]]:
     """The newest run of every node, by node name."""
     newest = select(func.max(RUNS.c.id).label("id")).group_by(RUNS.c.node).subquery()
