@@ -94,7 +94,10 @@ class History:
 
     def feeds(self) -> None:
         """New versions."""
-        some = lambda most: self.random.sample(POOL, self.random.randrange(most))  # noqa: E731
+
+        def some(most: int) -> list[str]:
+            return self.random.sample(POOL, self.random.randrange(most))
+
         self.stage.feed("a.txt", "# a\n" + "\n".join(some(25)))
         until = (self.stage.clock() + timedelta(hours=self.random.randrange(1, 20))).isoformat()
         rows = [

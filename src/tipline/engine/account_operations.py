@@ -121,7 +121,7 @@ class AccountOperations(Base):
         return made
 
     @operation
-    def key_remove(self, id: str) -> dict[str, Any]:  # noqa: A002 - the word that people use
+    def key_remove(self, id: str) -> dict[str, Any]:
         """Revoke a key at once."""
         before = self.accounts.key(id)
         self._self_or_everywhere(before["user"])

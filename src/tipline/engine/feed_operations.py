@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -172,24 +172,21 @@ class FeedOperations(ConfigurationOperations, SecretOperations):
     @contextmanager
     def _sealed(self, bodies: Mapping[str, str], sort: Sort = "source") -> Iterator[dict[str, str]]:
         """Nodes' texts with references in the place of secrets; they are forgotten again if that is refused."""
-        made: list[str] = []
         known = kinds(sort)
-        try:
-            yield {name: self._without_secrets(name, body, known, made) for name, body in bodies.items()}
-        except Exception:
-            for secret in made:
-                self.secret_remove(secret)
-            raise
+        with ExitStack() as undo:
+            yield {name: self._without_secrets(name, body, known, undo) for name, body in bodies.items()}
+            undo.pop_all()
 
-    def _without_secrets(self, node: str, body: str, known: Mapping[str, type[Kind[Any]]], made: list[str]) -> str:
-        """A node's text with its secrets kept apart; `made` is told the names of new ones."""
+    def _without_secrets(self, node: str, body: str, known: Mapping[str, type[Kind[Any]]], undo: ExitStack) -> str:
+        """A node's text with its secrets kept apart; `undo` forgets the new ones."""
         team = self._team_of(node, body)
 
         def keep(place: Place, value: str) -> str:
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", ".".join([node, *map(str, place)]))[:100]
-            if self._secret_store.team(name) is None:
-                made.append(name)
+            new = self._secret_store.team(name) is None
             self.secret_set(name, value, team=team)
+            if new:
+                undo.callback(self.secret_remove, name)
             return f"${{secret:{name}}}"
 
         return seal_node(body, _kind_of(body, known), keep)

@@ -102,7 +102,7 @@ def submit(
     source: str,
     blocks: Iterable[bytes],
     *,
-    format: str,  # noqa: A002 - the word of those who push
+    format: str,
     sender: str,
     withdraw: bool = False,
 ) -> str:

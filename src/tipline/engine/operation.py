@@ -51,8 +51,9 @@ class Base:
 
     def asked_by(self, asker: Asker) -> Self:
         """The same operations for somebody: what they may not see is not there, and changes are in their name."""
+        if self._given is None:
+            self._own = self.scheduler  # one for all that are bound
         bound = copy(self)
-        bound._own = self._own or (None if self._given else self.scheduler)  # noqa: SLF001 - of the same class
         bound.asker = asker
         bound.people = People(self.engine, asker.address)
         return bound

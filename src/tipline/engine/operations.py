@@ -133,7 +133,7 @@ class Operations(
         *,
         reason: str,
         ttl: Duration | None = None,
-        type: str | None = None,  # noqa: A002 - the word that people use
+        type: str | None = None,
         team: str | None = None,
         user: str = "",
         wait: float = 0,
@@ -180,7 +180,7 @@ class Operations(
         return {**account, "outputs": self._follow(account["source"])}
 
     @operation
-    def why(self, value: str, type: str | None = None) -> dict[str, Any]:  # noqa: A002 - the word that people use
+    def why(self, value: str, type: str | None = None) -> dict[str, Any]:
         """Each claim on a value, what each node did with it, which outputs hold it, and receipts."""
         found = why(self.engine, value, type, self.asker)
         there = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
@@ -85,7 +85,7 @@ class OverrideOperations(Delivering):
         return {"overrides": rows, "next": [last[0], last[1].key] if last else None}
 
     @operation
-    def override_of(self, output: str, value: str, type: str | None = None) -> _Row:  # noqa: A002 - the word that people use
+    def override_of(self, output: str, value: str, type: str | None = None) -> _Row:
         """How people want one indicator of an output to be; `override` is null if they want nothing."""
         about = self._indicator(output, value, type)
         found = overrides.one(self.engine.control, output, about.key)
@@ -99,7 +99,7 @@ class OverrideOperations(Delivering):
         value: str,
         changes: Changes,
         reason: str = Field(min_length=1, max_length=2000),
-        type: str | None = None,  # noqa: A002 - the word that people use
+        type: str | None = None,
         until: str | None = Field(default=None, max_length=40),
         user: str = "",
         *,
@@ -137,7 +137,7 @@ class OverrideOperations(Delivering):
         self,
         output: str,
         value: str,
-        type: str | None = None,  # noqa: A002 - the word that people use
+        type: str | None = None,
         user: str = "",
     ) -> _Row:
         """Take an override back: the indicator is as the output's settings say again."""
@@ -216,9 +216,8 @@ class OverrideOperations(Delivering):
 
     def _indicator(self, output: str, value: str, type_: str | None) -> _About:
         self._delivered(output)
-        kind = self.engine.graph.outputs[output]
+        kind = cast("Delivered", self.engine.graph.outputs[output])
         asked = canonical(value, type_)
-        assert isinstance(kind, Delivered)  # noqa: S101 - for the type checker: `_delivered` has looked
         return _About(output, kind, asked.type, asked.value, asked.key.hex)
 
     def _overrides_shown(self, output: str, found: list[Override]) -> list[_Row]:

@@ -57,6 +57,8 @@ def never_blocked(
     views = Views(con, graph, graph.audience(output), now, {}, sliced=False)
     try:
         listed = views.allow_list(never)
+        if listed is None:
+            return {}
         asked = views.materialise(_rows(con, blocking))
         found = con.execute(blocked(asked, listed, kind.settings.urls)).fetchall()
     finally:

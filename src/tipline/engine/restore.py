@@ -98,9 +98,7 @@ class _Stream(RawIOBase):
 def _unpacked(file: Path, staging: Path) -> dict[str, Any]:
     """Everything in a backup, in a folder, with its checksums held; returns the manifest."""
     try:
-        with file.open("rb") as packed:
-            stream = _Stream(packed)
-            tar = tarfile.open(fileobj=stream, mode="r|")  # noqa: SIM115 - it has nothing of its own to close
+        with file.open("rb") as packed, tarfile.open(fileobj=(stream := _Stream(packed)), mode="r|") as tar:
             manifest = _manifest(tar, file)
             _versions(manifest, file)
             while (member := tar.next()) is not None:

@@ -98,7 +98,7 @@ class Bucket:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # each store's library has errors of its own
             raise failure(error, self.url) from error
 
 

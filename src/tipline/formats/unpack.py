@@ -128,7 +128,7 @@ def _zip(path: Path, member: str | None, feed: str) -> Iterator[bytes]:
             with archive.open(info) as stream:
                 while block := stream.read(BLOCK):
                     yield block
-        except NotImplementedError as error:
+        except NotImplementedError as error:  # zipfile's word for a compression that it does not know
             raise FormatError(f"the zip archive cannot be unpacked: {error}", where=feed) from error
 
 

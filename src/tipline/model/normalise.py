@@ -232,7 +232,7 @@ def unreadable_times(raw: pl.DataFrame, claims: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def normalise_one(text: str, type: str | None = None, policy: Policy = _DEFAULT) -> Verdict:  # noqa: A002 - see Args
+def normalise_one(text: str, type: str | None = None, policy: Policy = _DEFAULT) -> Verdict:
     """Judge a single value by the rules of `conform`.
 
     Args:

@@ -66,7 +66,7 @@ def create(world: World, call: Call, at: Place) -> Answer:
     return Answer(int(world.behaviour.arm_create_status), shown)
 
 
-def get(world: World, call: Call, at: Place, name: str) -> Answer:  # noqa: ARG001 - a handler's signature
+def get(world: World, _call: Call, at: Place, name: str) -> Answer:
     """GET /indicators/{name}."""
     return Answer(200, shown(at[1], _need(world, at[1], name)))
 
@@ -95,7 +95,7 @@ def _named(name: str) -> tuple[str, str]:
         return "", f"indicator--{uuid.uuid5(uuid.NAMESPACE_URL, name)}"
 
 
-def delete(world: World, call: Call, at: Place, name: str) -> Answer:  # noqa: ARG001 - a handler's signature
+def delete(world: World, _call: Call, at: Place, name: str) -> Answer:
     """DELETE /indicators/{name}: 200, or 204 when there is none."""
     row = _existing(world, at[1], name)
     if row and row["method"] == objects.UPLOADED and world.behaviour.arm_delete_uploaded == "kept":

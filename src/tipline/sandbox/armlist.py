@@ -147,7 +147,7 @@ def count(world: World, call: Call, at: Place) -> Answer:
     return Answer(200, {"count": len(_matching(world, at[1], body_of(call).get("condition")))})
 
 
-def metrics(world: World, call: Call, at: Place) -> Answer:  # noqa: ARG001 - a handler's signature
+def metrics(world: World, _call: Call, at: Place) -> Answer:
     """GET /metrics."""
     listed = [indicator_properties(row) for row in _rows(world, at[1], "stix_type = 'indicator'")]
     threats = Counter(each for one in listed for each in one.get("threatTypes") or [])

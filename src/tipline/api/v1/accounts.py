@@ -133,7 +133,7 @@ def key_add(asked: Feeds, body: NewKey) -> dict[str, Any]:
 
 
 @router.delete("/keys/{id}")
-def key_remove(asked: Feeds, id: Annotated[str, Path(max_length=16)]) -> dict[str, Any]:  # noqa: A002 - their word
+def key_remove(asked: Feeds, id: Annotated[str, Path(max_length=16)]) -> dict[str, Any]:
     """Revoke a key at once."""
     return asked.call("key_remove", id=id)
 

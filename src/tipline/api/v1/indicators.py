@@ -96,7 +96,7 @@ def lookup(asked: Read, body: Lookup) -> dict[str, Any]:
 def why(
     asked: Read,
     value: Annotated[str, Query(max_length=8000, examples=["192.0.2.1"])],
-    type: Annotated[str | None, Query(max_length=40)] = None,  # noqa: A002 - the word that people use
+    type: Annotated[str | None, Query(max_length=40)] = None,
 ) -> dict[str, Any]:
     """Each claim on a value, what each node did with it, which outputs hold it, its history, and receipts."""
     return asked.call("why", value=value, type=type)

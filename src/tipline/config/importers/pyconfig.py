@@ -163,11 +163,10 @@ def _joined(node: Any, names: dict[str, Any], depth: int) -> str:
     """An f-string whose parts are plain."""
     parts = []
     for each in node.values:
-        if isinstance(each, ast.FormattedValue):
-            if each.conversion != -1 or each.format_spec is not None:
-                raise _CannotTellError
-            each = each.value  # noqa: PLW2901 - the expression inside the braces
-        part = _read(each, names, depth)
+        braces = isinstance(each, ast.FormattedValue)
+        if braces and (each.conversion != -1 or each.format_spec is not None):
+            raise _CannotTellError
+        part = _read(each.value if braces else each, names, depth)
         if not isinstance(part, str | int | float):
             raise _CannotTellError
         parts.append(str(part))

@@ -32,7 +32,7 @@ def session(page: Viewer) -> Response:
 
 
 @router.get("/sign-in")
-def sign_in(page: Anybody, next: str = "", left: str = "") -> Response:  # noqa: A002 - as in the address
+def sign_in(page: Anybody, next: str = "", left: str = "") -> Response:
     """The sign-in form; `left`: who vouched for whoever has just signed out."""
     if page.site.door.is_new():
         return RedirectResponse(f"{PREFIX}/first-visit", HTTPStatus.SEE_OTHER)
@@ -62,7 +62,7 @@ def sign_out(page: Viewer) -> Response:
 
 
 @router.get("/sign-on/{issuer}")
-def sign_on(page: Anybody, issuer: str, next: str = "") -> Response:  # noqa: A002 - as in the address
+def sign_on(page: Anybody, issuer: str, next: str = "") -> Response:
     """On to an issuer that vouches for people."""
     try:
         return page.site.door.send(page.request, issuer, next)

@@ -93,7 +93,7 @@ def receipts(
     page: Viewer,
     name: str,
     state: str = "",
-    type: str = "",  # noqa: A002 - as in the address
+    type: str = "",
     text: str = "",
     reason: str = "",
     after: str = "",

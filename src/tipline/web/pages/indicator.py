@@ -30,19 +30,19 @@ _NETWORK_BITS = {"ipv4": 24, "ipv6": 64}
 
 
 @router.get("/indicators/detail")
-def detail(page: Viewer, value: str, type: str = "") -> Response:  # noqa: A002 - the word that people use
+def detail(page: Viewer, value: str, type: str = "") -> Response:
     """Everything about a value in any spelling."""
     return _detail(page, value, type)
 
 
 @router.get("/indicators/{type}/{value:path}")
-def detail_at(page: Viewer, type: str, value: str) -> Response:  # noqa: A002 - as in the address
+def detail_at(page: Viewer, type: str, value: str) -> Response:
     """The same at an address that one can write by hand."""
     return _detail(page, value, type)
 
 
 @router.get("/indicators/related")
-def related(page: Viewer, value: str, type: str = "") -> Response:  # noqa: A002 - the word that people use
+def related(page: Viewer, value: str, type: str = "") -> Response:
     """What else is held on the same host or in the same network."""
     asked = canonical(value, type or None)
     groups = [
@@ -72,7 +72,7 @@ def allow(page: Analyst, form: Form) -> Response:
 
 
 @router.get("/indicators/receipts")
-def receipts(page: Analyst, of: str, round: int = 1) -> Response:  # noqa: A002 - the word for it
+def receipts(page: Analyst, of: str, round: int = 1) -> Response:
     """The far sides' receipts for what was taken out (`of`: output, type and value; one a line), as they are now."""
     found = []
     for line in of.split("\n")[:_FOLLOWED]:

@@ -107,7 +107,7 @@ def _zip(path: Path, password: str | None) -> dict[str, bytes]:
                 for member in members
                 if PurePosixPath(member.filename).suffix in _WANTED and not member.is_dir()
             }
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as exc:
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as exc:  # the last: an unknown compression
         raise FormatError(f"the archive is damaged: {exc}", where=str(path), fix="make the backup again") from exc
 
 
