@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
@@ -74,6 +75,14 @@ def seal_node(text: str, kind: type[Kind[Any]], keep: Callable[[Place, str], str
         ConfigError: the text is not a mapping in YAML.
     """
     return with_texts(text, lambda settings: _seal(_in_model(settings, kind.Settings, ()), keep))
+
+
+def sealed(settings: Mapping[str, Any], kind: type[Kind[Any]], keep: Callable[[Place, str], str]) -> dict[str, Any]:
+    """One node's settings as `seal_node` leaves them, as plain data."""
+    made = deepcopy(dict(settings))
+    for holder, key, reference in _seal(_in_model(made, kind.Settings, ()), keep):
+        holder[key] = reference
+    return made
 
 
 def hide_text(text: str) -> str:

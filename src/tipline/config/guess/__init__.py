@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, SecretStr
-
 from tipline.config.edit import put_node
 from tipline.config.guess.candidates import Body, candidates
-from tipline.config.guess.preview import Preview, preview, settings_for
+from tipline.config.guess.preview import Preview, preview
+from tipline.config.hidden import sealed
 from tipline.config.library import by_url
+from tipline.config.yamlfile import Place
 from tipline.errors import FormatError, TiplineError
 from tipline.formats.decode import Limits, decode
 from tipline.kinds import kinds
@@ -102,9 +102,8 @@ def guess(
     entry = by_url(place)
     name = _name(place)
     shown = {"kind": settings_.pop("kind"), "url": settings_.pop("url", place), **settings_}
-    model = settings_for(kinds("source")[shown["kind"]], shown, shown["url"])
-    masked = _masked(shown, model, name)
-    return Guess(name, masked, seen, entry.name if entry else None, others, decoded.warnings)
+    kept_apart = sealed(shown, kinds("source")[shown["kind"]], lambda place, _: _variable(name, place))
+    return Guess(name, kept_apart, seen, entry.name if entry else None, others, decoded.warnings)
 
 
 def _ways(body: Body, kind: str | None) -> Iterator[dict[str, Any]]:
@@ -155,16 +154,9 @@ def _best(
     return (*best, others)
 
 
-def _masked(given: Any, model: Any, path: str) -> Any:
-    """Settings as they may be shown: each secret is a reference to a variable of the environment."""
-    if isinstance(model, SecretStr):
-        return given if str(given).startswith("${") else f"${{env:{re.sub(r'[^A-Za-z0-9]+', '_', path).upper()}}}"
-    inner = vars(model) if isinstance(model, BaseModel) else model
-    if isinstance(given, Mapping) and isinstance(inner, Mapping):
-        return {key: _masked(value, inner.get(key), f"{path}_{key}") for key, value in given.items()}
-    if isinstance(given, list) and isinstance(model, list):
-        return [_masked(value, each, path) for value, each in zip(given, model, strict=True)]
-    return given
+def _variable(source: str, place: Place) -> str:
+    """A reference to a variable of the environment, for a secret at a place of a source's settings."""
+    return f"${{env:{re.sub(r'[^A-Za-z0-9]+', '_', '_'.join([source, *map(str, place)])).upper()}}}"
 
 
 def _label(settings: Mapping[str, Any]) -> str:

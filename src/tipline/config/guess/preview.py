@@ -59,7 +59,7 @@ _MEANT = {
 }  # fmt: skip
 
 
-def settings_for(kind: type[Kind[NodeSettings]], settings: Mapping[str, Any], url: str) -> Any:
+def _checked(kind: type[Kind[NodeSettings]], settings: Mapping[str, Any], url: str) -> Any:
     """The checked settings of a kind.
 
     Raises:
@@ -95,7 +95,7 @@ def preview(
         ConfigError: the settings are wrong.
         FormatError: the file is not of this form.
     """
-    model = settings_for(kind, settings, str(path))
+    model = _checked(kind, settings, str(path))
     source = kind("tried", model)
     if not isinstance(source, Source):
         raise ConfigError(f"{kind.kind} is no kind of source", fix="choose another one")
