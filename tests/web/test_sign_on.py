@@ -126,6 +126,7 @@ def test_passwords_still_work_and_an_answer_is_used_once(fresh: BrowserContext, 
     through(page, sso, "vera")
     page.wait_for_url("**/ui/overview")
     page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/ui/sign-in**")
     answer = page.goto(came[0])
     assert answer is not None
     assert answer.status == 401

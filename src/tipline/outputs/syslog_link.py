@@ -125,6 +125,8 @@ class Link:
         """Wait until the other machine has acknowledged every byte."""
         end = time.monotonic() + self._settings.timeout
         while _unacknowledged(link):
+            if _closed(link):
+                raise ConnectionResetError(_GONE)
             if time.monotonic() > end:
                 raise TimeoutError(f"the server takes nothing for {self._settings.timeout:g} s")
             self._clock.wait(_LOOK)
