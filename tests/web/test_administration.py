@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from web import looks, stage
 from web.far_stage import ALLOWED, HOSTILE, FarLab
@@ -38,13 +38,6 @@ def people(far: FarLab) -> None:
 @pytest.mark.parametrize("path", [*PAGES, "/administration/users/eve"])
 def test_a_page_is_accessible_runs_nothing_and_is_also_json(page: Page, far: FarLab, path: str) -> None:
     looks.check_page(page, far, path)
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_accessible_in_the_dark_and_on_a_narrow_screen(
-    browser: Browser, far: FarLab, context: BrowserContext, path: str
-) -> None:
-    looks.check_narrow_and_dark(browser, far, context, path)
 
 
 def test_a_user_is_added_changed_shut_out_and_deleted(page: Page, far: FarLab) -> None:

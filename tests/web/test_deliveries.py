@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from web import far_stage, looks, stage
 from web.far_stage import FOREIGN, REFUSED, FarLab
@@ -43,13 +43,6 @@ def view(page: Page, far: FarLab, path: str) -> dict[str, Any]:
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible_runs_nothing_and_is_also_json(page: Page, far: FarLab, path: str) -> None:
     looks.check_page(page, far, path)
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_accessible_in_the_dark_and_on_a_narrow_screen(
-    browser: Browser, far: FarLab, context: BrowserContext, path: str
-) -> None:
-    looks.check_narrow_and_dark(browser, far, context, path)
 
 
 def test_the_figures_are_those_of_the_far_side(page: Page, far: FarLab) -> None:

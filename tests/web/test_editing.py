@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from web import looks, stage
 from web.stage import Lab
@@ -62,14 +62,6 @@ def _drafted(lab: Lab) -> None:
 def test_a_page_is_accessible_runs_nothing_and_is_also_json(lab_page: Page, lab: Lab, path: str) -> None:
     _drafted(lab)
     looks.check_page(lab_page, lab, path)
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_accessible_in_the_dark_and_on_a_narrow_screen(
-    browser: Browser, lab: Lab, inside: BrowserContext, path: str
-) -> None:
-    _drafted(lab)
-    looks.check_narrow_and_dark(browser, lab, inside, path)
 
 
 def test_a_feed_is_added_from_the_library_planned_committed_and_polled(

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from web import looks, stage
 from web.far_stage import FOREIGN, FarLab
@@ -90,10 +90,3 @@ def test_somebody_elses_item_has_no_form_and_a_viewer_none_either(
     assert theirs.get_by_label("Response action").count() == 0
     assert stage.send(theirs, far, path, {"severity": "High", "reason": "x", "seen": ""}).status == 403
     context.close()
-
-
-def test_the_pages_on_a_narrow_screen_in_the_dark(
-    browser: Browser, far: FarLab, context: BrowserContext, path: str
-) -> None:
-    for each in (path, f"{BASE}/overrides"):
-        looks.check_narrow_and_dark(browser, far, context, each)

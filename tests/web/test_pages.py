@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page
 
 from web import looks, stage
 from web.pages import PAGES
@@ -16,13 +16,6 @@ from web.stage import Lab
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible_runs_nothing_and_is_also_json(lab_page: Page, lab: Lab, path: str) -> None:
     looks.check_page(lab_page, lab, path)
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_accessible_in_the_dark_and_on_a_narrow_screen(
-    browser: Browser, lab: Lab, inside: BrowserContext, path: str
-) -> None:
-    looks.check_narrow_and_dark(browser, lab, inside, path)
 
 
 @pytest.mark.parametrize("path", PAGES)
