@@ -87,7 +87,7 @@ class Warnings:
         if not changed and not gone:
             return revision
         held = f"({_claims(graph)})" if noted and _claims(graph) else ""
-        before = _marks(con, held, lists_in_use(con)) if held else ""
+        before = _marks(con, held, all_lists(con)) if held else ""
         for name in [*gone, *(each.wanted.name for each in changed if each.wanted.name in there)]:
             for table in _TABLES:
                 con.execute(f"DELETE FROM {table} WHERE list = ?", [there[name][0]])
@@ -96,7 +96,7 @@ class Warnings:
         con.execute("DELETE FROM meta WHERE name = 'warning_revision'")
         con.execute("INSERT INTO meta VALUES ('warning_revision', ?)", [str(revision)])
         if held:
-            _log(con, held, before, _marks(con, held, lists_in_use(con)), revision)
+            _log(con, held, before, _marks(con, held, all_lists(con)), revision)
         con.execute("DELETE FROM warning_log WHERE revision <= ?", [revision - _REVISIONS])
         log.info("warning lists", changed=[each.wanted.name for each in changed], gone=gone, revision=revision)
         return revision
@@ -127,7 +127,7 @@ def logged(before: int, now: int) -> str:
     return f"warning_log WHERE revision > {before} AND revision <= {now}"
 
 
-def lists_in_use(con: duckdb.DuckDBPyConnection) -> dict[int, Entries]:
+def all_lists(con: duckdb.DuckDBPyConnection) -> dict[int, Entries]:
     """What there is of each list in the lake, by its number."""
     rows = con.execute(
         "SELECT list, types, list IN (SELECT list FROM warning_values), list IN (SELECT list FROM warning_hosts),"
@@ -140,6 +140,13 @@ def lists_in_use(con: duckdb.DuckDBPyConnection) -> dict[int, Entries]:
         number: Entries(tuple(types), exact, hosts, networks, tuple(patterns.get(number, ())))
         for number, types, exact, hosts, networks in rows
     }
+
+
+def in_use(con: duckdb.DuckDBPyConnection, graph: Graph) -> dict[int, Entries]:
+    """What there is of each list that is in use, by its number: those that were not looked at yet are missing."""
+    used = {name for name, each in graph.warning_lists.items() if each.enabled}
+    known = {number for name, number in numbers(con).items() if name in used}
+    return {number: each for number, each in all_lists(con).items() if number in known}
 
 
 def numbers(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -155,12 +162,11 @@ def marked(con: duckdb.DuckDBPyConnection, graph: Graph, relation: str) -> str |
         graph: says which lists are used, and how.
         relation: rows with key, type, value, lo, up and rhost.
     """
-    lists = graph.warning_lists
-    known = numbers(con)
-    used = {number: lists[name] for name, number in known.items() if name in lists and lists[name].enabled}
-    found = hits(relation, {number: each for number, each in lists_in_use(con).items() if number in used})
+    found = hits(relation, in_use(con, graph))
     if found is None:
         return None
+    lists = graph.warning_lists
+    used = {number: lists[name] for name, number in numbers(con).items() if name in lists}
     words = ", ".join(
         f"({number}::INTEGER, {_quoted(each.tag)}, {_quoted(reason(each.name)) if each.action == 'drop' else 'NULL'})"
         for number, each in used.items()
