@@ -31,6 +31,7 @@ from tipline.engine.team_operations import TeamOperations
 from tipline.engine.upkeep_operations import UpkeepOperations
 from tipline.engine.verify import verify
 from tipline.engine.visible import NotYoursError
+from tipline.engine.warning_operations import WarningOperations
 from tipline.model.keys import key
 from tipline.model.tlp import RED, level
 from tipline.store import overrides
@@ -72,6 +73,7 @@ class Operations(
     DeliveryOperations,
     OverrideOperations,
     UpkeepOperations,
+    WarningOperations,
     Base,
 ):
     """Everything a person can do on one engine."""

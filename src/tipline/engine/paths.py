@@ -16,12 +16,14 @@ from tipline.engine.graph import Audience
 from tipline.engine.times import iso
 from tipline.engine.views import Views
 from tipline.engine.visible import claims_seen, published_seen, seen, without_names
+from tipline.engine.warned import standing
 from tipline.errors import TiplineError
 from tipline.model.keys import key
 from tipline.model.normalise import normalise_one
 from tipline.model.policy import Policy
 from tipline.model.reasons import DROP_REASONS
 from tipline.model.tlp import AMBER, RED
+from tipline.model.verdict import Verdict
 from tipline.sources.base import EXACT
 from tipline.store.control import RECEIPTS
 from tipline.store.records import rows
@@ -68,10 +70,12 @@ def why(engine: Engine, value: str, type_: str | None = None, asker: Asker = LOC
     """Everything known about a value and what covers it, as far as the asker may know it.
 
     Returns:
-        indicator, claims (one a source and record), nodes (what each did), outputs (held since when), log, receipts.
+        indicator, claims (one a source and record), nodes (what each did), outputs (held since when), log, receipts,
+        warning_lists (those that it stands on).
     """
     asked = canonical(value, type_)
     with engine.lake.writing() as con:
+        (on_lists,) = standing(con, engine, [Verdict(asked.type, asked.value, asked.lo, asked.up, asked.rhost)])
         claims = _claims(con, engine, asked, asker)
         steps = _steps(con, engine, asked, [claim["key"] for claim in claims], asker)
         held = _published(con, engine, asked, asker)
@@ -85,6 +89,7 @@ def why(engine: Engine, value: str, type_: str | None = None, asker: Asker = LOC
         "outputs": without_names(engine.graph, asker, [{k: v for k, v in row.items() if k != "key"} for row in held]),
         "log": without_names(engine.graph, asker, history),
         "receipts": _receipts(engine, keys, asker),
+        "warning_lists": on_lists,
     }
 
 
