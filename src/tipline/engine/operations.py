@@ -16,12 +16,13 @@ from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.evaluate import Evaluated
 from tipline.engine.leaving import RETIREMENT
 from tipline.engine.listfiles import write_files
+from tipline.engine.listing import listing
 from tipline.engine.log_operations import LogOperations
 from tipline.engine.lookup import lookup
 from tipline.engine.news_operations import NewsOperations
 from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.override_operations import OverrideOperations
-from tipline.engine.paths import listing, why
+from tipline.engine.paths import why
 from tipline.engine.people import Entry
 from tipline.engine.rawbody import head_of
 from tipline.engine.search_operations import SearchOperations
