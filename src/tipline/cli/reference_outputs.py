@@ -69,7 +69,7 @@ def _sends(template: Template, *fields: str) -> bool:
 def _type_rows() -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for name, kind in kinds("output").items():
-types: frozenset[str] | None = getattr(kind, "types", None)
+        types: frozenset[str] | None = getattr(kind, "types", None)
         found.append(
             (f"`{name}`", "every type" if types is None else ", ".join(each for each in TYPES if each in types))
         )

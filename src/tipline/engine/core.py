@@ -16,6 +16,7 @@ from tipline.engine.maintain import age
 from tipline.engine.moments import Moments
 from tipline.engine.poll import Poller, PollResult
 from tipline.engine.times import Clock, utc_now
+from tipline.engine.warnings import Warnings
 from tipline.errors import ConfigError, StoreError
 from tipline.store import versions
 from tipline.store.allowance import EVALUATION
@@ -73,7 +74,8 @@ class Engine:
             raise
         self.poller = Poller(self.lake, self.control, self.spool, configuration.path.parent)
         self.moments = Moments()
-        self.evaluator = Evaluator(self.lake, self.control, self.graph, self.moments)
+        self.warnings = Warnings(self.data)
+        self.evaluator = Evaluator(self.lake, self.control, self.graph, self.moments, self.warnings)
 
     @property
     def configuration(self) -> Configuration:
