@@ -10,8 +10,9 @@ import typer
 from rich.text import Text
 
 from tipline.cli.base import FAILED, Session, command
-from tipline.cli.show import line, reason_words, table
+from tipline.cli.show import line, table
 from tipline.errors import ConfigError
+from tipline.model.reasons import meaning
 
 Values = Annotated[list[str], typer.Argument(metavar="VALUE...", help="Indicators; - reads them from standard input.")]
 Value = Annotated[str, typer.Argument(help="An indicator, network or domain.")]
@@ -53,7 +54,7 @@ def add(
     session.show(
         found,
         line(f"{found['source']}: {found['added']} added, {found['changed']} changed"),
-        *(line("refused:", f"{r['value']}: {reason_words(r['reason'])}", style="red") for r in found["refused"]),
+        *(line("refused:", f"{r['value']}: {meaning(r['reason'])}", style="red") for r in found["refused"]),
         *_outputs(found["outputs"]),
     )
     if found["refused"]:

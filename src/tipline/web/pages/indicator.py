@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from tipline.engine.paths import canonical
 from tipline.engine.people import RequestError
-from tipline.model.reasons import DROP_REASONS
+from tipline.model.reasons import meaning
 from tipline.model.suffixes import registrable_domain
 from tipline.model.tlp import name as tlp_name
 from tipline.sources.local import Local
@@ -116,7 +116,7 @@ def _detail(page: Page, value: str, type_: str) -> Response:
         **found,
         "claims": claims,
         "outputs": [{"override": None, "waiting": None, **_worded(held)} for held in found["outputs"]],
-        "nodes": [{**step, "why": DROP_REASONS.get(step["reason"] or "", step["reason"])} for step in found["nodes"]],
+        "nodes": [{**step, "why": _why(page, step)} for step in found["nodes"]],
         "timeline": _timeline(found),
         "verdict": _verdict(found),
         "covers": list(dict.fromkeys([indicator["value"], *(c["value"] for c in claims if not c["allow_list"])])),
@@ -124,6 +124,15 @@ def _detail(page: Page, value: str, type_: str) -> Response:
         "ttls": TTLS,
     }
     return page.show("indicators/detail.html", view, title=indicator["value"])
+
+
+def _why(page: Page, step: dict[str, Any]) -> str | None:
+    """Why a node dropped it, in words; a filter with what it asks for."""
+    reason = step["reason"]
+    if reason != "filter":
+        return meaning(reason) if reason else None
+    settings = page.engine.configuration.nodes()[step["node"]].settings
+    return f"{meaning(reason)}: {getattr(settings, 'where', '')}".rstrip(": ")
 
 
 def _worded(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from tipline.config.builtins import reserved
 from tipline.engine.leaving import RETIREMENT
 from tipline.engine.people import RequestError
+from tipline.engine.served import addresses
 from tipline.engine.trends import trend
 from tipline.kinds import Kind
-from tipline.outputs.base import Output
 from tipline.web import charts
 from tipline.web.page import Analyst, Page, Viewer, wants_json
 from tipline.web.settings import own_settings
@@ -51,7 +51,7 @@ def node(page: Viewer, name: Name, period: str = "", offset: int = 0) -> Respons
         "more": len(rows) > _ROWS,
         "size": _ROWS,
         "settings": list(own_settings(found.settings)) if owned else [],
-        "addresses": _addresses(found),
+        "addresses": _addresses(page, name),
         "body": _body(page, name) if owned and state["sort"] == "source" else None,
         "delivery": _delivery(page, name) if owned else None,
     }
@@ -120,11 +120,9 @@ def _reads(found: Kind[Any]) -> list[str]:
     return [*getattr(settings, "inputs", []), *getattr(settings, "allow", [])]
 
 
-def _addresses(found: Kind[Any]) -> list[str]:
-    """Where a served output is read."""
-    if not isinstance(found, Output):
-        return []
-    return {"list": [f"/feeds/{found.name}"], "taxii": ["/taxii2/"]}.get(found.kind, [])
+def _addresses(page: Page, name: str) -> list[str]:
+    """Where a served output is read: the first form is the plain one."""
+    return list(addresses(page.engine, name).values())[:1]
 
 
 def _delivery(page: Page, name: str) -> dict[str, Any] | None:
