@@ -59,6 +59,7 @@ outputs:
     resource_group: {group}
     credentials: *entra
   later: {{kind: microsoft-defender, inputs: merged}}
+  block: {{kind: list, inputs: merged, max_tlp: amber}}
   red-defender: {{kind: microsoft-defender, team: red, inputs: red-feed}}
 teams: {{red: {{title: "{script}"}}}}
 """

@@ -99,6 +99,10 @@ def allow(
     if not found["outputs"]:
         lines.append(line("no output held it"))
     lines += [line(f"{name}: a guard holds it back: tipline holds", style="yellow") for name in found["held"]]
+    lines += [
+        line(f"still on {each['output']}: {each['type']} {each['value']} covers it; allow that, too", style="yellow")
+        for each in found["left"]
+    ]
     if found["receipts"]:
         columns = ("output", "type", "value", "state", "far_id", "reason")
         lines += [

@@ -25,7 +25,7 @@ from tipline.model.tlp import AMBER, RED
 from tipline.sources.base import EXACT
 from tipline.store.control import RECEIPTS
 from tipline.store.records import rows
-from tipline.store.schema import OPS, VIEW_COLUMNS, log_table
+from tipline.store.schema import OPS, VIEW_COLUMNS, log_table, published_table
 
 _EVERYTHING = Policy.allow_list()
 _HISTORY = 20
@@ -86,6 +86,18 @@ def why(engine: Engine, value: str, type_: str | None = None, asker: Asker = LOC
         "log": without_names(engine.graph, asker, history),
         "receipts": _receipts(engine, keys, asker),
     }
+
+
+def still_held(engine: Engine, value: str, type_: str | None, outputs: Iterable[str]) -> list[dict[str, Any]]:
+    """What some outputs hold of a value, or of what covers it: output, type and value."""
+    asked = canonical(value, type_)
+    found = []
+    with engine.lake.reading() as con:
+        for name in outputs:
+            table = published_table(engine.graph.ids[name])
+            query = f"SELECT type, value FROM {table} WHERE {covering(asked)} ORDER BY type, value LIMIT 20"
+            found += [{"output": name, **row} for row in dicts(con, query)]
+    return found
 
 
 def covering(asked: Asked, alias: str = "") -> str:

@@ -68,6 +68,7 @@ def sentinel_items(
         seen: the sources whose names may be told.
     """
     now = engine.clock()
+    hour = now.replace(minute=0, second=0, microsecond=0)
     before = now + wanted.expires if wanted.expires is not None else None
     file = listing_file(engine, output)
     if wanted.whose == "foreign":
@@ -81,7 +82,7 @@ def sentinel_items(
     return {
         "items": rows[:limit],
         "next": places[limit - 1] if len(rows) > limit else None,
-        "reported": _reported(file, file.stat().st_mtime_ns, now.replace(minute=0, second=0)) if file else None,
+        "reported": _reported(file, file.stat().st_mtime_ns, hour + timedelta(hours=1)) if file else None,
     }
 
 

@@ -66,6 +66,9 @@ def allow(page: Analyst, form: Form) -> Response:
         "ttl": TTLS.get(form["ttl"], form["ttl"]),
         "outputs": found["outputs"],
         "held": found["held"],
+        "left": found["left"],
+        "above": list(dict.fromkeys(each["value"] for each in found["left"])),
+        "for_how_long": form["ttl"],
         **_progress(found["receipts"], 0),
     }
     return page.show("indicators/allowed.html", view, title="Allowed")
@@ -119,11 +122,18 @@ def _detail(page: Page, value: str, type_: str) -> Response:
         "nodes": [{**step, "why": _why(page, step)} for step in found["nodes"]],
         "timeline": _timeline(found),
         "verdict": _verdict(found),
-        "covers": list(dict.fromkeys([indicator["value"], *(c["value"] for c in claims if not c["allow_list"])])),
+        "covers": _covers(indicator, claims),
         "allowed_here": any(c["source"] == here and c["value"] == indicator["value"] for c in claims),
         "ttls": TTLS,
     }
     return page.show("indicators/detail.html", view, title=indicator["value"])
+
+
+def _covers(indicator: dict[str, Any], claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What can be allowed: the value, and what sources claim that covers it."""
+    found = {indicator["value"]: indicator["type"]}
+    found.update({each["value"]: each["type"] for each in claims if not each["allow_list"]})
+    return [{"value": value, "type": type_} for value, type_ in found.items()]
 
 
 def _why(page: Page, step: dict[str, Any]) -> str | None:

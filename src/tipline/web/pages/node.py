@@ -14,6 +14,7 @@ from tipline.engine.people import RequestError
 from tipline.engine.served import addresses
 from tipline.engine.trends import trend
 from tipline.kinds import Kind
+from tipline.model.tlp import name as tlp_name
 from tipline.web import charts
 from tipline.web.page import Analyst, Page, Viewer, wants_json
 from tipline.web.settings import own_settings
@@ -46,7 +47,7 @@ def node(page: Viewer, name: Name, period: str = "", offset: int = 0) -> Respons
         "flow": charts.flow(over_time),
         "held": charts.held(over_time, state["indicators"] or 0),
         "runs": page.operations.call("runs", {"node": name, "limit": _RUNS})["runs"] if owned else [],
-        "indicators": rows[:_ROWS],
+        "indicators": [_worded(each) for each in rows[:_ROWS]],
         "offset": max(0, offset),
         "more": len(rows) > _ROWS,
         "size": _ROWS,
@@ -118,6 +119,11 @@ def _readers(page: Page, name: str) -> list[str]:
 def _reads(found: Kind[Any]) -> list[str]:
     settings = found.settings
     return [*getattr(settings, "inputs", []), *getattr(settings, "allow", [])]
+
+
+def _worded(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its TLP as a word."""
+    return {**row, "tlp": None if row.get("tlp") is None else tlp_name(row["tlp"])}
 
 
 def _addresses(page: Page, name: str) -> list[str]:
