@@ -100,7 +100,7 @@ def _one(engine: Engine, wanted: WarningList, *, approve: bool) -> Refreshed:
     state = same.state if same is not None and engine.warnings.path(name).exists() else None
     try:
         changed, state = _fetched(engine, wanted, settings, state, approve=approve)
-    except (TiplineError, OSError) as exc:
+    except (TiplineError, OSError, ValueError) as exc:
         message = str(exc)
         since = (known.failing_since if known else None) or now
         fetched = known.fetched if known else None
