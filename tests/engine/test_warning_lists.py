@@ -222,7 +222,10 @@ def test_values_are_checked_entries_searched_and_indicators_found_by_the_tag(ope
     assert page["entries"] == [".google.ad", ".google.ae", ".google.al"]
     assert page["next"] == 3 < page["total"]
     wanted = {"tag": "warning-list:public-dns-v4"}
-    assert [each["value"] for each in operations.call("find", {"wanted": wanted})["indicators"]] == ["1.1.1.1", "8.8.8.8"]
+    assert [each["value"] for each in operations.call("find", {"wanted": wanted})["indicators"]] == [
+        "1.1.1.1",
+        "8.8.8.8",
+    ]
     assert operations.call("find", {"wanted": {**wanted, "sources": ["nothing"]}})["indicators"] == []
 
 
