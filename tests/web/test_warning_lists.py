@@ -49,7 +49,7 @@ def test_a_list_is_found_switched_and_its_entries_are_searched(lab_page: Page, l
     lab_page.get_by_role("link", name="public-dns-v6").click()
     lab_page.get_by_label("Entry").fill("2001:4860:4860::8888")
     lab_page.keyboard.press("Enter")
-    expect(lab_page.locator("#entries ~ *").or_(lab_page.get_by_text("2001:4860:4860::8888")).first).to_be_visible()
+    expect(lab_page.get_by_role("cell", name="2001:4860:4860::8888", exact=True)).to_be_visible()
     lab_page.get_by_role("button", name="Switch off").click()
     expect(lab_page.get_by_role("status").filter(has_text="public-dns-v6 is off")).to_be_visible()
 
@@ -81,7 +81,7 @@ def test_a_list_drops_is_held_taken_in_and_removed(lab_page: Page, lab: Lab, own
 
 def test_all_lists_and_a_new_one(lab_page: Page, lab: Lab) -> None:
     lab_page.goto(lab.ui(HERE))
-    lab_page.get_by_label("known").check()
+    lab_page.get_by_role("checkbox", name="known").check()
     lab_page.get_by_role("button", name="Save").click()
     expect(lab_page.get_by_role("status").filter(has_text="were changed")).to_be_visible()
     assert lab.operations.call("warning_lists", {})["drop"] == ["known"]
