@@ -52,7 +52,10 @@ def own(engine: Engine) -> dict[str, WarningList]:
 def due(engine: Engine) -> list[str]:
     """The lists to fetch now: those in use whose time has come."""
     known, now = warning_fetches.fetches(engine.control), engine.clock()
-    return [name for name, each in own(engine).items() if each.enabled and _is_due(each, known.get(name), now)]
+    used = {name: each for name, each in own(engine).items() if each.enabled}
+    # One whose file is gone, as after a restore, is fetched at once.
+    missing = {name for name in used if not engine.warnings.path(name).exists() and not _fails(known.get(name))}
+    return [name for name, each in used.items() if name in missing or _is_due(each, known.get(name), now)]
 
 
 def refresh(engine: Engine, names: list[str], *, approve: bool = False) -> list[Refreshed]:
@@ -76,6 +79,10 @@ def forget_others(engine: Engine) -> None:
             path.unlink(missing_ok=True)
     for name in set(warning_fetches.fetches(engine.control)) - own(engine).keys():
         warning_fetches.forget(engine.control, name)
+
+
+def _fails(known: Fetched | None) -> bool:
+    return known is not None and known.failing_since is not None
 
 
 def _is_due(wanted: WarningList, known: Fetched | None, now: datetime) -> bool:
