@@ -12,8 +12,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tipline.cli.base import FAILED, Session, command, print_json
-from tipline.cli.show import branch, line, reason_words, sets, table
+from tipline.cli.show import branch, line, sets, table
 from tipline.errors import TiplineError
+from tipline.model.reasons import meaning
 
 
 @command()
@@ -65,7 +66,7 @@ def lookup(
     rows = []
     for entry in found:
         if entry["problem"]:
-            rows.append((entry["asked"], "", reason_words(entry["problem"]), "", "", ""))
+            rows.append((entry["asked"], "", meaning(entry["problem"]), "", "", ""))
         elif not entry["hits"]:
             rows.append((entry["asked"], "", "not published", "", "", ""))
         rows += [

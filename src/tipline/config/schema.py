@@ -89,7 +89,8 @@ class StoreSettings(Section):
 
     memory_limit: str = Field(
         default="2GB",
-        description="Memory that the database may use; a body of 100 MB or more is taken in with 96 MiB of it.",
+        description="Memory that the database may use. Bodies of 100 MB or more are taken in with 96 MiB of it, lists"
+        " written with 256 MiB and outputs evaluated with 512 MiB, unless that proves too little.",
     )
     threads: int = Field(default=2, ge=1, description="Threads that the database may use.")
     retention: Duration = Field(default=timedelta(days=30), description="How long logs and history are kept.")

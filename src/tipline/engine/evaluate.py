@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +15,9 @@ from tipline.engine.graph import Audience, Graph
 from tipline.engine.ledger import Ledger
 from tipline.engine.moments import Moments
 from tipline.engine.objects import line_up, namespace
+from tipline.engine.positions import Position, State, advance_clocks, current_positions, output_states, positions_json
 from tipline.engine.publish import FEED_ADDED, FEED_REMOVED, Counts, compare, explain, write
-from tipline.engine.touch import Position, Span, Touched, positions, positions_json, touch
+from tipline.engine.touch import Span, Touched, touch
 from tipline.engine.views import Views
 from tipline.engine.warnings import POSITION, Warnings
 from tipline.store.control import Control
@@ -49,16 +49,6 @@ class Evaluated:
 
 
 @dataclass
-class State:
-    """What the lake knows of an output's last evaluation."""
-
-    cursor: dict[str, Position]
-    as_of: datetime | None
-    seq: int
-    fingerprint: str | None
-
-
-@dataclass
 class Evaluator:
     """Brings outputs up to date with the claims of their sources."""
 
@@ -82,6 +72,7 @@ class Evaluator:
         with self.lake.writing() as con:
             # Another configuration may have taken its place while this waited for the lane.
             there = [name for name in outputs if name in self.graph.outputs]
+            advance_clocks(con, at)
             now = current_positions(con, self.graph, at)
             now[POSITION] = Position(self.warnings.bring_up(con, self.graph, at), at)
             states = output_states(con)
@@ -225,7 +216,7 @@ class Evaluator:
         own = {source: now[source] for source in self._followed(name)}
         con.execute(
             "UPDATE output_state SET seq = ?, cursor = ?, as_of = ?, fingerprint = ? WHERE output = ?",
-            [seq, json.dumps(positions_json(own)), at, self.graph.fingerprint(name), number],
+            [seq, positions_json(own), at, self.graph.fingerprint(name), number],
         )
 
     def _followed(self, name: str) -> set[str]:
@@ -279,27 +270,6 @@ class Trip:
     count: int
     samples: list[str]
     held: str  # the condition on `difference` of what stays back
-
-
-def current_positions(con: duckdb.DuckDBPyConnection, graph: Graph, at: datetime) -> dict[str, Position]:
-    """Where every source is now; the clock of one that fails or is held stands still (inside a transaction)."""
-    con.execute(
-        "UPDATE source_state SET clock = ? WHERE failing_since IS NULL AND held_since IS NULL"
-        " AND (clock IS NULL OR clock < ?)",
-        [at, at],
-    )
-    rows = con.execute("SELECT source, commit_no, clock FROM source_state").fetchall()
-    by_id = {source: Position(commit, clock or at) for source, commit, clock in rows}
-    return {name: by_id.get(graph.ids[name], Position(0, at)) for name in graph.sources}
-
-
-def output_states(con: duckdb.DuckDBPyConnection) -> dict[int, State]:
-    """What the lake knows of every output, by number."""
-    rows = con.execute("SELECT output, cursor, as_of, seq, fingerprint FROM output_state").fetchall()
-    return {
-        number: State(positions(json.loads(cursor)) if cursor else {}, as_of, seq or 0, fingerprint)
-        for number, cursor, as_of, seq, fingerprint in rows
-    }
 
 
 def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:

@@ -76,6 +76,13 @@ class Graph:
 
     def upstream(self, output: str) -> list[str]:
         """The processors above an output, each after those it reads."""
+        return self._in_order(self.outputs[output].settings.inputs)
+
+    def way_to(self, processor: str) -> list[str]:
+        """The processors above a processor, and itself, each after those it reads."""
+        return self._in_order([processor])
+
+    def _in_order(self, names: list[str]) -> list[str]:
         order: list[str] = []
 
         def visit(name: str) -> None:
@@ -84,7 +91,7 @@ class Graph:
                     visit(other)
                 order.append(name)
 
-        for name in self.outputs[output].settings.inputs:
+        for name in names:
             visit(name)
         return order
 

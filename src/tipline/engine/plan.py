@@ -9,9 +9,9 @@ import duckdb
 
 from tipline.config.schema import Configuration
 from tipline.engine.core import Engine
-from tipline.engine.evaluate import current_positions, output_states
 from tipline.engine.graph import Graph
 from tipline.engine.leaving import Leaving, heir, leaving, marks, refuse_moves
+from tipline.engine.positions import current_positions, output_states
 from tipline.engine.publish import compare
 from tipline.engine.views import Views
 from tipline.model.types import TYPES

@@ -1,16 +1,19 @@
-"""What changed since an output was last evaluated, and how far that reaches: fills the tables `slice` and `hulls`."""
+"""What changed since an output was last evaluated, and how far that reaches: fills the tables `slice` and `hulls`.
+
+`slice` has the indicators to evaluate: key, type, lo, up, rhost.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import duckdb
 
 from tipline.engine.graph import Graph
 from tipline.engine.moments import Moments
+from tipline.engine.positions import Position
 from tipline.engine.times import literal
 from tipline.engine.warnings import POSITION, log_reaches, logged
 from tipline.processors.allowsql import matched_by
@@ -21,19 +24,11 @@ from tipline.sources.ageing import expiries
 from tipline.store.schema import VIEW, claims_table
 
 _ENTRY = "key, type, value, lo, up, rhost"
-_TOUCHED = "key UUID, type VARCHAR, lo UUID, up UUID"
+_TOUCHED = "key UUID, type VARCHAR, lo UUID, up UUID, rhost VARCHAR"
 # An evaluation in full costs less than a slice of this share of the claims.
 FULL_SHARE = 0.3
 _ALWAYS_SLICED = 1000  # keys
 _IPS = "type IN ('ipv4', 'ipv6')"
-
-
-@dataclass
-class Position:
-    """How far an output has come with one source: its commit, and the source's clock at that evaluation."""
-
-    commit: int
-    moment: datetime
 
 
 @dataclass
@@ -90,10 +85,10 @@ def touch(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], span
     con.execute("CREATE OR REPLACE TEMP TABLE hulls (family UTINYINT, lo UUID, up UUID)")
     for source in feeds:
         for rows in _changed(graph, source, span, tests[source]):
-            con.execute(f"INSERT INTO touched SELECT DISTINCT key, type, lo, up FROM {rows}")
+            con.execute(f"INSERT INTO touched SELECT DISTINCT key, type, lo, up, rhost FROM {rows}")
     if span.warned:
         span.expired_only = False
-        con.execute(f"INSERT INTO touched SELECT DISTINCT key, type, lo, up FROM {logged(*span.revisions)}")
+        con.execute(f"INSERT INTO touched SELECT DISTINCT key, type, lo, up, rhost FROM {logged(*span.revisions)}")
     entries = [rows for name in allows for rows in _changed(graph, name, span, tests[name])]
     if entries:
         _by_allow_lists(con, graph, entries, feeds)
@@ -103,7 +98,7 @@ def touch(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], span
         return Touched(whole=True)
     if _reaches_islands(con, graph, outputs, allows, cut=bool(entries)):
         _islands(con, graph, feeds, touching=any(graph.touching(name) for name in outputs))
-    con.execute("CREATE OR REPLACE TEMP TABLE slice AS SELECT DISTINCT key FROM touched")
+    con.execute("CREATE OR REPLACE TEMP TABLE slice AS SELECT DISTINCT ON (key) * FROM touched")
     return Touched(whole=_is_much(con, graph, feeds))
 
 
@@ -167,10 +162,12 @@ def _by_allow_lists(con: duckdb.DuckDBPyConnection, graph: Graph, entries: list[
     for source in feeds:
         table = claims_table(graph.ids[source])
         con.execute(
-            f"INSERT INTO touched SELECT c.key, c.type, c.lo, c.up FROM {table} c"
+            f"INSERT INTO touched SELECT c.key, c.type, c.lo, c.up, c.rhost FROM {table} c"
             f" SEMI JOIN ({matched_by(table, 'changed_entries')}) m ON m.key = c.key"
         )
-    con.execute(f"INSERT INTO touched SELECT key, type, lo, up FROM changed_entries WHERE {_IPS} AND lo IS NOT NULL")
+    con.execute(
+        f"INSERT INTO touched SELECT key, type, lo, up, NULL FROM changed_entries WHERE {_IPS} AND lo IS NOT NULL"
+    )
 
 
 def _reaches_islands(
@@ -199,7 +196,7 @@ def _islands(con: duckdb.DuckDBPyConnection, graph: Graph, feeds: list[str], *, 
     wide = "" if touching else " WHERE contains(value, '/') OR contains(value, '-')"
     seeds = f"(SELECT {family()} AS family, lo, up FROM touched WHERE {_IPS} AND lo IS NOT NULL)"
     con.execute(f"INSERT INTO hulls {islands(f'(SELECT * FROM addresses{wide})', seeds, touching=touching)}")
-    con.execute(f"INSERT INTO touched SELECT key, type, lo, up FROM ({within('hulls', 'addresses')})")
+    con.execute(f"INSERT INTO touched SELECT key, type, lo, up, NULL FROM ({within('hulls', 'addresses')})")
 
 
 def region(con: duckdb.DuckDBPyConnection, published: str, columns: Iterable[str] = VIEW) -> str:
@@ -212,16 +209,6 @@ def region(con: duckdb.DuckDBPyConnection, published: str, columns: Iterable[str
         f"SELECT {names} FROM {published} p WHERE p.key IN (SELECT key FROM slice)"
         f" UNION SELECT {names} FROM ({within('hulls', addresses)}) p"
     )
-
-
-def positions(rows: dict[str, Any]) -> dict[str, Position]:
-    """Positions as stored with an output (JSON) -> by source."""
-    return {name: Position(entry["commit"], datetime.fromisoformat(entry["moment"])) for name, entry in rows.items()}
-
-
-def positions_json(found: dict[str, Position]) -> dict[str, Any]:
-    """Positions for storing with an output."""
-    return {name: {"commit": p.commit, "moment": p.moment.isoformat()} for name, p in found.items()}
 
 
 def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:

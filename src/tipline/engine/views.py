@@ -17,7 +17,7 @@ from tipline.engine.times import literal
 from tipline.engine.visible import claims_seen
 from tipline.engine.warnings import marked
 from tipline.model.tlp import AMBER, RED
-from tipline.processors.allowsql import Urls, allow
+from tipline.processors.allowsql import Urls, allow, concerning
 from tipline.processors.base import Query, union
 from tipline.processors.expression import compile_filter
 from tipline.processors.filter import filtered
@@ -66,7 +66,7 @@ class Views:
         audience: whom the outputs are for.
         as_of: the moment.
         moments: each source's own clock (it stands still while the source fails or is held).
-        sliced: whether leaves are cut to the keys of the temporary table `slice`.
+        sliced: whether leaves are cut to the keys of the temporary table `slice` (key, type, lo, up, rhost).
         asker: for whom: what they may not see is not even looked at, so that no time taken tells of it.
     """
 
@@ -105,19 +105,28 @@ class Views:
             self._done[name] = self._leaf(name) if name in self.graph.sources else self._processor(name)
         return self._done[name]
 
+    def rows(self, relation: Relation) -> int:
+        """How many rows a relation has, with those left out."""
+        return self._count(relation.name)
+
     def allow_list(self, name: str) -> str | None:
-        """The live rows of an allow-list: whole, whatever the slice, and not limited by TLP; None if there are none."""
+        """The live rows of an allow-list, not limited by TLP, that can have a say; None if there are none."""
         label = f"allow {name}"
         if label not in self._done:
-            rows, networks = self._row(f"SELECT count(*), count(lo) FROM {claims_table(self.graph.ids[name])}")
-            if rows:
-                table = self.materialise(self._leaf_sql(name, allow_list=True))
-                self._done[label] = self._relation(table, rows, self._dropped(table), unique=False)
-            else:
-                self._done[label] = self._nothing()
-            self._networks |= {self._done[label].live} if networks else set()
+            self._done[label] = self._allow_entries(name)
         relation = self._done[label]
         return relation.live if self._count(relation.live) else None
+
+    def _allow_entries(self, name: str) -> Relation:
+        table = claims_table(self.graph.ids[name])
+        if not self._row(f"SELECT count(*) FROM {table}")[0]:
+            return self._nothing()
+        cut = f" WHERE key IN ({concerning(table, 'slice')})" if self.sliced else ""
+        made = self.materialise(self._leaf_sql(name, allow_list=True) + cut)
+        rows, networks, dropped = self._row(f"SELECT count(*), count(lo), count(dropped) FROM {made}")
+        relation = self._relation(made, rows, dropped, unique=False)
+        self._networks |= {relation.live} if networks else set()
+        return relation
 
     def output(self, name: str) -> Relation:
         """The rows of an output, one per key, as its far side would hold them.
@@ -130,6 +139,9 @@ class Views:
         relation = self._together(kind.settings.inputs)
         ledger.read = self._count(relation.live)
         trail: list[str] = []
+        self.steps[name] = trail
+        if not ledger.read:
+            return relation
         if kind.settings.where:
             sql = filtered(relation.live, compile_filter(kind.settings.where), literal(self.as_of))
             relation = self._step(sql, ledger, unique=relation.unique)
@@ -145,7 +157,6 @@ class Views:
             trail.append(relation.name)
             relation = self._merge(relation, ledger)
         ledger.accepted = ledger.read - ledger.duplicate - sum(ledger.dropped.values())
-        self.steps[name] = trail
         return relation
 
     def materialise(self, sql: str) -> str:
@@ -251,11 +262,11 @@ class Views:
     def _processor(self, name: str) -> Relation:
         kind = self.graph.processors[name]
         every = self._together(kind.settings.inputs)
-        lists = self._allowed(getattr(kind.settings, "allow", []))
         ledger = self.ledgers.setdefault(name, Ledger())
         ledger.read = self._count(every.live)
         if not ledger.read:
             return self._nothing()
+        lists = self._allowed(getattr(kind.settings, "allow", []))
         if kind.merges and every.unique and not lists:
             ledger.accepted = ledger.read
             return Relation(every.live, every.live, unique=True)

@@ -211,7 +211,7 @@ def _log(con: duckdb.DuckDBPyConnection, held: str, before: str, after: str, rev
     """Log what stands on other lists than before."""
     differs = f"(FROM {before} EXCEPT FROM {after}) UNION (FROM {after} EXCEPT FROM {before})"
     con.execute(
-        f"INSERT INTO warning_log SELECT DISTINCT {revision}, key, type, lo, up FROM {held} h"
+        f"INSERT INTO warning_log SELECT DISTINCT {revision}, key, type, lo, up, rhost FROM {held} h"
         f" WHERE key IN (SELECT key FROM ({differs}))"
     )
     for table in (before, after):

@@ -98,7 +98,7 @@ _SHARED: dict[str, str] = {
     "warning_networks": "list INTEGER, family UTINYINT, lo UUID, up UUID",
     "warning_segments": "family UTINYINT, lo UUID, up UUID, lists INTEGER[]",
     "warning_patterns": "list INTEGER, pattern VARCHAR",
-    "warning_log": "revision BIGINT, key UUID, type VARCHAR, lo UUID, up UUID",
+    "warning_log": "revision BIGINT, key UUID, type VARCHAR, lo UUID, up UUID, rhost VARCHAR",
 }
 # The statements that make a lake's shared tables where they are missing.
 SHARED = tuple(f"CREATE TABLE IF NOT EXISTS {name} ({columns})" for name, columns in _SHARED.items())
