@@ -145,6 +145,7 @@ def why_tree(found: dict[str, Any]) -> Tree:
         ),
     )
     branch(tree, "receipts", (_receipt(receipt) for receipt in found["receipts"]))
+    branch(tree, "warning lists", (_on_list(each) for each in found["warning_lists"]))
     branch(
         tree,
         "history",
@@ -176,6 +177,11 @@ def _step(step: dict[str, Any]) -> Text:
     ways = f"on the way to {', '.join(step['outputs'])}" if step["reason"] in {"tlp", "not-actionable"} else ""
     style = "red" if step["decision"] == "dropped" else ""
     return line(f"{step['node']}:", step["decision"], reason, step["value"], ways, style=style)
+
+
+def _on_list(each: dict[str, Any]) -> Text:
+    entries = f"({', '.join(each['entries'])})" if each["entries"] else ""
+    return line(each["list"], "drops" if each["action"] == "drop" else "tags", entries, each["title"])
 
 
 def _receipt(receipt: dict[str, Any]) -> Text:

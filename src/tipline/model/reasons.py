@@ -77,6 +77,7 @@ NODE_REASONS: dict[str, Reason] = {
     "expired": Reason("every node", "the claim is over: its own end, or the source's `expire`"),
     "tlp": Reason("every output", "above the output's `max_tlp`, or red of another team"),
     "not-actionable": Reason("every output", "the source says not to act on it (`to_ids` off)"),
+    "on warning list": Reason("every output", "it stands on a warning list in use that drops; the list is named"),
     "filter": Reason("filter, `where`", "the expression is not true for it"),
     "not-an-address": Reason("ranges", "only addresses, networks and ranges pass"),
     "allowed by": Reason("`allow`", "an allow-list holds it, or a domain or network above it; the entry is named"),
