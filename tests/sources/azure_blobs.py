@@ -32,7 +32,7 @@ def connection_string(port: int) -> str:
 @contextmanager
 def azure_blobs() -> Iterator[str]:
     """Run the service; gives its connection string."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler({}))
+    server = _Blobs()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -43,82 +43,87 @@ def azure_blobs() -> Iterator[str]:
         thread.join()
 
 
-def _handler(containers: dict[str, dict[str, bytes]]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Blobs(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.containers: dict[str, dict[str, bytes]] = {}
 
-        def do_GET(self) -> None:
-            container, name, query = self._asked()
-            blobs = containers.get(container)
-            if blobs is None:
-                self._send(404, code="ContainerNotFound")
-            elif query.get("comp") == ["list"]:
-                self._send(200, _listing(container, blobs, query).encode(), {"Content-Type": "application/xml"})
-            elif not name:
-                self._send(200)
-            elif name not in blobs:
-                self._send(404, code="BlobNotFound")
-            else:
-                self._send_blob(blobs[name])
 
-        do_HEAD = do_GET
+class _Handler(BaseHTTPRequestHandler):
+    server: _Blobs
+    protocol_version = "HTTP/1.1"
 
-        def do_PUT(self) -> None:
-            container, name, query = self._asked()
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if not name and query.get("restype") == ["container"]:
-                self._send(409 if container in containers else 201, code="ContainerAlreadyExists")
-                containers.setdefault(container, {})
-                return
-            copied = self.headers.get("x-ms-copy-source")
-            if copied:
-                _, place, source = unquote(urlsplit(copied).path).lstrip("/").split("/", 2)
-                body = containers[place][source]
-            containers[container][name] = body
-            more = {"x-ms-copy-id": "0", "x-ms-copy-status": "success"} if copied else {}
-            self._send(202 if copied else 201, headers={**_about(body), **more})
+    def do_GET(self) -> None:
+        container, name, query = self._asked()
+        blobs = self.server.containers.get(container)
+        if blobs is None:
+            self._send(404, code="ContainerNotFound")
+        elif query.get("comp") == ["list"]:
+            self._send(200, _listing(container, blobs, query).encode(), {"Content-Type": "application/xml"})
+        elif not name:
+            self._send(200)
+        elif name not in blobs:
+            self._send(404, code="BlobNotFound")
+        else:
+            self._send_blob(blobs[name])
 
-        def do_DELETE(self) -> None:
-            container, name, _ = self._asked()
-            there = containers.get(container, {}).pop(name, None) is not None
-            self._send(202 if there else 404, code="BlobNotFound")
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
-        def _asked(self) -> tuple[str, str, dict[str, list[str]]]:
-            if not self.headers.get("Authorization", "").startswith(f"SharedKey {ACCOUNT}:"):
-                raise AssertionError("a request without a signature")
-            parts = urlsplit(self.path)
-            _, container, name = [*unquote(parts.path).lstrip("/").split("/", 2), ""][:3]
-            return container, name, parse_qs(parts.query)
+    def do_PUT(self) -> None:
+        container, name, query = self._asked()
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if not name and query.get("restype") == ["container"]:
+            self._send(409 if container in self.server.containers else 201, code="ContainerAlreadyExists")
+            self.server.containers.setdefault(container, {})
+            return
+        copied = self.headers.get("x-ms-copy-source")
+        if copied:
+            _, place, source = unquote(urlsplit(copied).path).lstrip("/").split("/", 2)
+            body = self.server.containers[place][source]
+        self.server.containers[container][name] = body
+        more = {"x-ms-copy-id": "0", "x-ms-copy-status": "success"} if copied else {}
+        self._send(202 if copied else 201, headers={**_about(body), **more})
 
-        def _send_blob(self, body: bytes) -> None:
-            span = self.headers.get("x-ms-range") or self.headers.get("Range") or ""
-            headers = {**_about(body), "x-ms-blob-type": "BlockBlob", "Content-Type": "application/octet-stream"}
-            if not span or self.command == "HEAD":
-                self._send(200, body, headers)
-                return
-            start, _, end = span.removeprefix("bytes=").partition("-")
-            part = body[int(start) : int(end or len(body)) + 1]
-            if not part:
-                self._send(416, code="InvalidRange")
-                return
-            told = f"bytes {start}-{int(start) + len(part) - 1}/{len(body)}"
-            self._send(206, part, {**headers, "Content-Range": told})
+    def do_DELETE(self) -> None:
+        container, name, _ = self._asked()
+        there = self.server.containers.get(container, {}).pop(name, None) is not None
+        self._send(202 if there else 404, code="BlobNotFound")
 
-        def _send(self, status: int, body: bytes = b"", headers: Any = None, code: str = "") -> None:
-            self.send_response(status)
-            if status >= 400:
-                self.send_header("x-ms-error-code", code)
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+    def _asked(self) -> tuple[str, str, dict[str, list[str]]]:
+        if not self.headers.get("Authorization", "").startswith(f"SharedKey {ACCOUNT}:"):
+            raise AssertionError("a request without a signature")
+        parts = urlsplit(self.path)
+        _, container, name = [*unquote(parts.path).lstrip("/").split("/", 2), ""][:3]
+        return container, name, parse_qs(parts.query)
 
-        def log_message(self, *_args: Any) -> None:
-            pass
+    def _send_blob(self, body: bytes) -> None:
+        span = self.headers.get("x-ms-range") or self.headers.get("Range") or ""
+        headers = {**_about(body), "x-ms-blob-type": "BlockBlob", "Content-Type": "application/octet-stream"}
+        if not span or self.command == "HEAD":
+            self._send(200, body, headers)
+            return
+        start, _, end = span.removeprefix("bytes=").partition("-")
+        part = body[int(start) : int(end or len(body)) + 1]
+        if not part:
+            self._send(416, code="InvalidRange")
+            return
+        told = f"bytes {start}-{int(start) + len(part) - 1}/{len(body)}"
+        self._send(206, part, {**headers, "Content-Range": told})
 
-    return Handler
+    def _send(self, status: int, body: bytes = b"", headers: Any = None, code: str = "") -> None:
+        self.send_response(status)
+        if status >= 400:
+            self.send_header("x-ms-error-code", code)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_args: Any) -> None:
+        pass
 
 
 def _about(body: bytes) -> dict[str, str]:
