@@ -63,7 +63,7 @@ def taken_out(rows: list[dict[str, Any]], allowed: list[dict[str, Any]], urls: s
 
 
 @pytest.mark.parametrize("urls", ["host-only", "all"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(inputs=things, entries=things)
 def test_allow_takes_out_what_its_rules_say(views: Any, row: Any, urls: str, inputs: Any, entries: Any) -> None:
     rows, allowed = [row(*i) for i in inputs], [row(*e, "wl") for e in entries]
@@ -92,7 +92,7 @@ def test_allow_takes_out_what_its_rules_say(views: Any, row: Any, urls: str, inp
         assert sorted(short, key=str) == sorted(out, key=str), "without networks there is nothing to cut"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(inputs=things, before=things, after=things, urls=st.sampled_from(["host-only", "all"]))
 def test_a_changed_entry_reaches_every_row_whose_result_changes(
     views: Any, row: Any, inputs: Any, before: Any, after: Any, urls: str
@@ -121,7 +121,7 @@ def test_a_list_that_is_not_prefix_free_would_lose_the_wide_entry(views: Any, ro
 
 
 @given(st.lists(st.lists(st.sampled_from("abz-"), min_size=1, max_size=4), max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_reduced_domains_are_prefix_free_and_cover_the_same(views: Any, row: Any, hosts: list[list[str]]) -> None:
     names = {".".join(labels) for labels in hosts}
     views.table("allowed", [row("domain", name) for name in names])
@@ -153,6 +153,19 @@ def test_reasons_name_source_and_entry_the_nearest_first(views: Any, row: Any) -
     }
 
 
+@pytest.mark.parametrize("urls", ["host-only", "all"])
+@settings(max_examples=60, deadline=None)
+@given(inputs=things, entries=things)
+def test_entries_that_do_not_concern_rows_change_nothing(
+    views: Any, row: Any, urls: str, inputs: Any, entries: Any
+) -> None:
+    views.table("inputs", [row(*i) for i in inputs])
+    views.table("allowed", [row(*e, "wl") for e in entries])
+    some = f"(SELECT * FROM allowed WHERE key IN ({allowsql.concerning('allowed', 'inputs')}))"
+    found, expected = (views.rows(f"{allowsql.allow('inputs', each, urls)} ORDER BY ALL") for each in (some, "allowed"))
+    assert found == expected
+
+
 def test_a_piece_that_is_there_already_becomes_one_row(views: Any, row: Any) -> None:
     views.table("inputs", [row("ipv4", "10.0.0.0/24", "m1"), row("ipv4", "10.0.0.0/25", "m2", confidence=90)])
     views.table("allowed", [row("ipv4", "10.0.0.128/25", "wl")])
@@ -170,6 +183,7 @@ def test_no_plan_has_an_inequality_or_nested_loop_join(views: Any, row: Any) -> 
         allowsql.blocked("inputs", "allowed", "all"),
         allowsql.allow("inputs", "allowed"),
         allowsql.matched_by("inputs", "allowed"),
+        allowsql.concerning("allowed", "inputs"),
     ):
         views.assert_fast_joins(sql)
 

@@ -21,7 +21,8 @@ from tipline.demo.tell import Teller
 from tipline.engine.accounts import first_token
 from tipline.engine.core import Engine
 from tipline.engine.deliveries import Deliveries
-from tipline.engine.paths import listing, why
+from tipline.engine.listing import listing
+from tipline.engine.paths import why
 from tipline.engine.people import Entry, People
 from tipline.engine.schedule import Round, Scheduler
 from tipline.engine.status import status

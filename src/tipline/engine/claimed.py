@@ -18,8 +18,8 @@ def claimed(
     graph: Graph,
     asker: Asker,
     test: str,
+    columns: str,
     selected: Callable[[str], str],
-    columns: str = "kh",
 ) -> str | None:
     """A query of the claims that an asker sees and that fulfil a condition; None if there are none.
 
@@ -28,8 +28,8 @@ def claimed(
         graph: the nodes.
         asker: who asks.
         test: SQL, on `columns`.
-        selected: what is selected of a source's claims, by the source's name.
         columns: what the condition speaks of.
+        selected: what is selected of a source's claims, by the source's name.
     """
     names = [name for name, node in graph.sources.items() if asker.sees(node.settings)]
     if not names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,9 +15,11 @@ from tipline.engine.graph import Audience, Graph
 from tipline.engine.ledger import Ledger
 from tipline.engine.moments import Moments
 from tipline.engine.objects import line_up, namespace
+from tipline.engine.positions import Position, State, advance_clocks, current_positions, output_states, positions_json
 from tipline.engine.publish import FEED_ADDED, FEED_REMOVED, Counts, compare, explain, write
-from tipline.engine.touch import Position, Span, Touched, positions, positions_json, touch
+from tipline.engine.touch import Span, Touched, touch
 from tipline.engine.views import Views
+from tipline.engine.warnings import POSITION, Warnings
 from tipline.store.control import Control
 from tipline.store.lake import Lake
 from tipline.store.records import approved_fingerprints, end_hold, open_hold, open_holds, record_runs, set_hold
@@ -48,16 +49,6 @@ class Evaluated:
 
 
 @dataclass
-class State:
-    """What the lake knows of an output's last evaluation."""
-
-    cursor: dict[str, Position]
-    as_of: datetime | None
-    seq: int
-    fingerprint: str | None
-
-
-@dataclass
 class Evaluator:
     """Brings outputs up to date with the claims of their sources."""
 
@@ -65,6 +56,7 @@ class Evaluator:
     control: Control
     graph: Graph
     moments: Moments
+    warnings: Warnings
 
     def evaluate(self, outputs: list[str], at: datetime, *, approved: bool = False) -> list[Evaluated]:
         """Evaluate outputs as of a moment, all in one transaction.
@@ -80,7 +72,9 @@ class Evaluator:
         with self.lake.writing() as con:
             # Another configuration may have taken its place while this waited for the lane.
             there = [name for name in outputs if name in self.graph.outputs]
+            advance_clocks(con, at)
             now = current_positions(con, self.graph, at)
+            now[POSITION] = Position(self.warnings.bring_up(con, self.graph, at), at)
             states = output_states(con)
             for (audience, incremental), names in self._groups(there, states, at).items():
                 mine = {name: states[self.graph.ids[name]] for name in names}
@@ -100,7 +94,7 @@ class Evaluator:
         groups: dict[tuple[Audience, bool], list[str]] = defaultdict(list)
         for name in outputs:
             state = states[self.graph.ids[name]]
-            known = {*self.graph.feeds(name), *self.graph.allows(name)} <= set(state.cursor)
+            known = self._followed(name) <= set(state.cursor)
             same = state.fingerprint == self.graph.fingerprint(name)
             incremental = bool(state.as_of and state.as_of <= at and known and same)
             groups[self.graph.audience(name), incremental].append(name)
@@ -143,7 +137,7 @@ class Evaluator:
     def _span(self, states: dict[str, State], at: datetime, now: dict[str, Position]) -> Span:
         before: dict[str, Position] = {}
         for name, state in states.items():
-            for source in {*self.graph.feeds(name), *self.graph.allows(name)}:
+            for source in self._followed(name):
                 mine, other = state.cursor[source], before.get(source)
                 before[source] = (
                     mine if other is None else Position(min(mine.commit, other.commit), min(mine.moment, other.moment))
@@ -219,11 +213,15 @@ class Evaluator:
         if held:
             con.execute("UPDATE output_state SET seq = ? WHERE output = ?", [seq, number])
             return
-        own = {source: now[source] for source in {*self.graph.feeds(name), *self.graph.allows(name)}}
+        own = {source: now[source] for source in self._followed(name)}
         con.execute(
             "UPDATE output_state SET seq = ?, cursor = ?, as_of = ?, fingerprint = ? WHERE output = ?",
-            [seq, json.dumps(positions_json(own)), at, self.graph.fingerprint(name), number],
+            [seq, positions_json(own), at, self.graph.fingerprint(name), number],
         )
+
+    def _followed(self, name: str) -> set[str]:
+        """What an output keeps its positions of: sources, and the warning lists."""
+        return {*self.graph.feeds(name), *self.graph.allows(name), POSITION}
 
     def _note_hold(self, name: str, trip: Trip | None, at: datetime) -> bool:
         if trip is None:
@@ -272,27 +270,6 @@ class Trip:
     count: int
     samples: list[str]
     held: str  # the condition on `difference` of what stays back
-
-
-def current_positions(con: duckdb.DuckDBPyConnection, graph: Graph, at: datetime) -> dict[str, Position]:
-    """Where every source is now; the clock of one that fails or is held stands still (inside a transaction)."""
-    con.execute(
-        "UPDATE source_state SET clock = ? WHERE failing_since IS NULL AND held_since IS NULL"
-        " AND (clock IS NULL OR clock < ?)",
-        [at, at],
-    )
-    rows = con.execute("SELECT source, commit_no, clock FROM source_state").fetchall()
-    by_id = {source: Position(commit, clock or at) for source, commit, clock in rows}
-    return {name: by_id.get(graph.ids[name], Position(0, at)) for name in graph.sources}
-
-
-def output_states(con: duckdb.DuckDBPyConnection) -> dict[int, State]:
-    """What the lake knows of every output, by number."""
-    rows = con.execute("SELECT output, cursor, as_of, seq, fingerprint FROM output_state").fetchall()
-    return {
-        number: State(positions(json.loads(cursor)) if cursor else {}, as_of, seq or 0, fingerprint)
-        for number, cursor, as_of, seq, fingerprint in rows
-    }
 
 
 def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tipline.config.schema import Configuration
+from tipline.config.warning_lists import WarningList, warning_lists
 from tipline.outputs.base import Output
 from tipline.processors.base import Processor, Reach
 from tipline.processors.expression import Clock, compile_filter
@@ -54,6 +56,11 @@ class Graph:
         """Outputs by name."""
         return self.configuration.outputs
 
+    @cached_property
+    def warning_lists(self) -> dict[str, WarningList]:
+        """Every warning list as it is configured, by name."""
+        return warning_lists(self.configuration.settings.warning_lists)
+
     def audience(self, output: str) -> Audience:
         """Whom an output is for."""
         settings = self.outputs[output].settings
@@ -69,6 +76,13 @@ class Graph:
 
     def upstream(self, output: str) -> list[str]:
         """The processors above an output, each after those it reads."""
+        return self._in_order(self.outputs[output].settings.inputs)
+
+    def way_to(self, processor: str) -> list[str]:
+        """The processors above a processor, and itself, each after those it reads."""
+        return self._in_order([processor])
+
+    def _in_order(self, names: list[str]) -> list[str]:
         order: list[str] = []
 
         def visit(name: str) -> None:
@@ -77,7 +91,7 @@ class Graph:
                     visit(other)
                 order.append(name)
 
-        for name in self.outputs[output].settings.inputs:
+        for name in names:
             visit(name)
         return order
 
@@ -129,6 +143,7 @@ class Graph:
         parts: list[Any] = [EVALUATION_VERSION, self._settings(output)]
         parts += [self._settings(name) for name in self.upstream(output)]
         parts += [self._source_settings(name) for name in [*self.feeds(output), *self.allows(output)]]
+        parts.append([[name, each.action] for name, each in self.warning_lists.items() if each.enabled])
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def _settings(self, name: str) -> Any:

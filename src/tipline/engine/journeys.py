@@ -6,7 +6,7 @@ from typing import Any
 
 from tipline.engine.core import Engine
 from tipline.engine.leaving import leaving, released
-from tipline.engine.paths import dicts
+from tipline.engine.rows import dicts
 from tipline.engine.times import iso
 from tipline.outputs.delivery import Delivered
 from tipline.store.control import DELIVERIES, RECEIPTS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import duckdb
@@ -13,10 +13,10 @@ import polars as pl
 
 from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.core import Engine
-from tipline.engine.networks import BITS, NetworkCache, Networks, networks_around
-from tipline.engine.paths import dicts
+from tipline.engine.networks import BITS, NetworkCache, Networks
+from tipline.engine.rows import dicts
 from tipline.engine.visible import published_seen, without_names
-from tipline.model.keys import key, kh, kh_of
+from tipline.model.keys import kh
 from tipline.model.normalise import conform, normalise_one
 from tipline.model.policy import Policy
 from tipline.model.verdict import Verdict
@@ -26,11 +26,11 @@ _EVERYTHING = Policy.allow_list()
 _FEW = 16
 # From so many values on, judging them as a frame costs less than one by one.
 _FRAME = 32
-_COLUMNS = "p.key, p.type, p.value, p.confidence, p.sources, p.since"
+_COLUMNS = ("confidence", "sources", "since")
 _NETWORKS: WeakKeyDictionary[Engine, NetworkCache] = WeakKeyDictionary()
 
-# For each key that would be a hit: the numbers of the values that it answers, and how.
-Wanted = dict[UUID, list[tuple[int, str]]]
+# For each indicator (type, value) that would be a hit: the numbers of the values that it answers, and how.
+Wanted = dict[tuple[str, str], list[tuple[int, str]]]
 
 
 def lookup(
@@ -47,14 +47,12 @@ def lookup(
     Returns:
         One entry a value, in order: value as given, its canonical form (or the reason it has none), and hits.
     """
-    judged = judge(values)
-    named = _named(judged)
+    sought = Sought.of(judge(values))
     hits: dict[int, list[dict[str, Any]]] = defaultdict(list)
     with engine.lake.reading() as con:
         for name, output in engine.graph.outputs.items():
             if asker.sees(output.settings) and (outputs is None or name in outputs):
-                table = published_seen(engine.graph, name, asker)
-                for n, hit in _in_output(con, engine, engine.graph.ids[name], table, judged, named):
+                for n, hit in held(con, engine, name, asker, sought, _COLUMNS):
                     hits[n].append({"output": name, **hit})
     return [
         {
@@ -62,9 +60,9 @@ def lookup(
             "type": v.type,
             "value": v.value,
             "problem": v.drop,
-            "hits": without_names(engine.graph, asker, hits.get(n, [])),
+            "hits": without_names(engine.graph, asker, hits[n]) if n in hits else [],
         }
-        for n, (value, v) in enumerate(zip(values, judged, strict=True))
+        for n, (value, v) in enumerate(zip(values, sought.judged, strict=True))
     ]
 
 
@@ -77,91 +75,106 @@ def judge(values: list[str]) -> list[Verdict]:
     return [Verdict(*row) for row in frame.select(columns).iter_rows()]
 
 
-def _named(judged: list[Verdict]) -> Wanted:
-    """What answers a value by name: the same indicator, and the domains above its host."""
-    wanted: Wanted = defaultdict(list)
-    for n, v in enumerate(judged):
-        if v.type is None or v.value is None:
-            continue
-        wanted[key(v.type, v.value)].append((n, "exact"))
-        for parent in _domains_above(v.type, v.rhost) if v.rhost else ():
-            wanted[key("domain", parent)].append((n, "parent"))
-    return wanted
+@dataclass(frozen=True)
+class Sought:
+    """What is looked for: values as they were judged, and the indicators that answer by name, with their hashes."""
+
+    judged: list[Verdict]
+    named: Wanted
+    hashes: list[int]
+
+    @classmethod
+    def of(cls, judged: list[Verdict]) -> Sought:
+        """By name a value is answered by the same indicator, and by the domains above its host."""
+        wanted: Wanted = defaultdict(list)
+        for n, v in enumerate(judged):
+            if v.type is None or v.value is None:
+                continue
+            wanted[v.type, v.value].append((n, "exact"))
+            for parent in _domains_above(v.type, v.rhost) if v.rhost else ():
+                wanted["domain", parent].append((n, "parent"))
+        return cls(judged, dict(wanted), [kh(type_, value) for type_, value in wanted])
 
 
 def _domains_above(type_: str, rhost: str) -> Iterator[str]:
-    """The domains of two labels or more that a host lies below; for a URL the host itself, too."""
+    """The domains that a host lies below; for a URL the host itself, too."""
     labels = rhost.rstrip(".").split(".")
-    for count in range(2, len(labels) + (type_ != "domain")):
+    for count in range(1, len(labels) + (type_ != "domain")):
         yield ".".join(reversed(labels[:count]))
 
 
-def _in_output(
-    con: duckdb.DuckDBPyConnection, engine: Engine, number: int, table: str, judged: list[Verdict], named: Wanted
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number of the value, hit) for every hit in one output."""
-    networks = _NETWORKS.setdefault(engine, NetworkCache()).get(con, number)
-    around = _around(judged, networks)
-    found = [
-        (n, how, row)
-        for row in _rows(con, table, [*named, *(each for each in around if each not in named)])
-        for n, how in [*named.get(row["key"], ()), *around.get(row["key"], ())]
-    ]
-    found += [(row.pop("n"), "network", row) for row in _in_ranges(con, table, judged, networks)]
+def held(
+    con: duckdb.DuckDBPyConnection,
+    engine: Engine,
+    output: str,
+    asker: Asker,
+    sought: Sought,
+    columns: tuple[str, ...],
+) -> list[tuple[int, dict[str, Any]]]:
+    """What an output holds of what is looked for, as far as the asker sees it.
+
+    Args:
+        con: an open transaction.
+        engine: the engine.
+        output: an output that they see.
+        asker: who asks.
+        sought: what is looked for.
+        columns: of what is published, besides type and value.
+
+    Returns:
+        Number of the value, and the hit: how (exact, parent, network), type, value, and the columns.
+    """
+    table = published_seen(engine.graph, output, asker)
+    networks = _NETWORKS.setdefault(engine, NetworkCache()).get(con, engine.graph.ids[output])
+    around: Wanted = defaultdict(list)
+    for n, type_, network in networks.around(sought.judged):
+        around[type_, network].append((n, "network"))
+    hashes = [*sought.hashes, *(kh(*each) for each in around if each not in sought.named)]
+    selected = ", ".join(("type", "value", *columns))
+    found = []
+    for row in _rows(con, table, hashes, selected):
+        indicator = (row["type"], row["value"])
+        found += [(n, how, row) for n, how in (*sought.named.get(indicator, ()), *around.get(indicator, ()))]
+    found += [(row.pop("n"), "network", row) for row in _in_ranges(con, table, sought.judged, networks, columns)]
     found.sort(key=lambda hit: (hit[0], hit[1], hit[2]["type"], hit[2]["value"]))
-    for n, how, row in found:
-        yield n, {"how": how, **{name: value for name, value in row.items() if name != "key"}}
+    return [(n, {"how": how, **row}) for n, how, row in found]
 
 
-def _around(judged: list[Verdict], networks: Networks) -> Wanted:
-    """The networks of an output that hold one of the values and more."""
-    prefixes = {type_: networks.prefixes(type_) for type_ in BITS}
-    tried = [
-        (n, v.type, network)
-        for n, v in enumerate(judged)
-        if v.type in prefixes and v.lo and v.up and v.drop is None
-        for network in networks_around(v.type, v.lo, v.up, prefixes[v.type])
-    ]
-    wanted: Wanted = defaultdict(list)
-    hold = networks.hold([kh(type_, network) for _, type_, network in tried])
-    for place in hold.nonzero()[0].tolist():
-        n, type_, network = tried[place]
-        wanted[key(type_, network)].append((n, "network"))
-    return wanted
-
-
-def _rows(con: duckdb.DuckDBPyConnection, table: str, keys: list[UUID]) -> list[dict[str, Any]]:
-    """The rows of a published table that bear one of the hashes of these keys."""
-    hashes = [kh_of(each) for each in keys]
+def _rows(con: duckdb.DuckDBPyConnection, table: str, hashes: list[int], selected: str) -> list[dict[str, Any]]:
+    """The rows of a published table that bear one of some hashes."""
     if len(hashes) <= _FEW:
-        parts = [f"SELECT {_COLUMNS} FROM {table} p WHERE p.kh = {each}::UBIGINT" for each in hashes]
+        parts = [f"SELECT {selected} FROM {table} WHERE kh = {each}::UBIGINT" for each in hashes]
         return dicts(con, " UNION ALL ".join(parts)) if parts else []
     con.register("wanted_hashes", pl.DataFrame({"kh": hashes}, schema={"kh": pl.UInt64}).to_arrow())
     try:
-        return dicts(con, f"SELECT {_COLUMNS} FROM {table} p WHERE p.kh IN (SELECT kh FROM wanted_hashes)")
+        return dicts(con, f"SELECT {selected} FROM {table} WHERE kh IN (SELECT kh FROM wanted_hashes)")
     finally:
         con.unregister("wanted_hashes")
 
 
 def _in_ranges(
-    con: duckdb.DuckDBPyConnection, table: str, judged: list[Verdict], networks: Networks
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    judged: list[Verdict],
+    networks: Networks,
+    columns: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     """Hits in ranges that are no networks (`n` is the value's number); the table is read for them."""
     ranged = {type_ for type_ in BITS if networks.has_ranges(type_)}
     asked = [
-        (n, v.type, v.lo, v.up, str(key(v.type, v.value or "")))
-        for n, v in enumerate(judged)
-        if v.type in ranged and v.lo and v.drop is None
+        (n, v.type, v.lo, v.up, v.value) for n, v in enumerate(judged) if v.type in ranged and v.lo and v.drop is None
     ]
     if not asked:
         return []
-    con.register("asked_frame", pl.DataFrame(asked, schema=["n", "type", "lo", "up", "key"], orient="row").to_arrow())
+    frame = pl.DataFrame(asked, schema=["n", "type", "lo", "up", "value"], orient="row")
+    con.register("asked_frame", frame.to_arrow())
+    selected = ", ".join(f"p.{column}" for column in ("type", "value", *columns))
     try:
         return dicts(
             con,
-            f"SELECT a.n, {_COLUMNS} FROM {table} p JOIN (SELECT n, type, lo::UUID AS lo, up::UUID AS up,"
-            " key::UUID AS key FROM asked_frame) a ON a.type = p.type AND p.lo <= a.lo AND p.up >= a.up"
-            " AND p.key <> a.key WHERE p.type IN ('ipv4', 'ipv6') AND contains(p.value, '-')",
+            f"SELECT a.n, {selected} FROM {table} p JOIN (SELECT * REPLACE (lo::UUID AS lo, up::UUID AS up)"
+            " FROM asked_frame) a ON a.type = p.type AND p.lo <= a.lo AND p.up >= a.up AND p.value <> a.value"
+            " WHERE p.type IN ('ipv4', 'ipv6') AND contains(p.value, '-')",
         )
     finally:
         con.unregister("asked_frame")

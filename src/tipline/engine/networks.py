@@ -1,14 +1,14 @@
-"""The networks that an output publishes, in memory: so that what covers an address is found by its hash.
+"""The networks that an output publishes, in memory: so that what covers an address is found by its name.
 
-An address lies in at most one network of each prefix length. Knowing the lengths that occur and the hashes
-of the networks, a look-up tries those few in memory and reads the table for hits only, where a search by
-interval would read all of it. Twelve bytes a network; kept up by the output's log.
+An address lies in at most one network of each prefix length. Knowing the networks, a look-up tries those few in memory
+and reads the table for hits only, where a search by interval would read all of it. Eight bytes a network; kept up by
+the output's log.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -16,45 +16,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tipline.model.addresses import MAPPED, Interval, spell
+from tipline.model.keys import kh
+from tipline.model.verdict import Verdict
 from tipline.store.schema import CHANGED, REMOVED, log_table, published_table
 
 BITS = {"ipv4": 32, "ipv6": 128}
 _LAST = (1 << 128) - 1
-# A row's sort: the prefix length, above 1000 for IPv6; a range that is no network has length 999.
-_RANGE, _SIX = 999, 1000
-_SORT = (
-    f"(CASE type WHEN 'ipv6' THEN {_SIX} ELSE 0 END + CASE WHEN contains(value, '-') THEN {_RANGE}"
-    " ELSE split_part(value, '/', 2)::INTEGER END)::INTEGER"
-)
 _IS_WIDE = "type IN ('ipv4', 'ipv6') AND (contains(value, '/') OR contains(value, '-'))"
+# A network's code: of IPv4 its prefix length and base, of IPv6 56 bits of its hash and its prefix length.
+# A range that is no network has no name to be asked for: its hash only says that it is there.
+_FOUR, _SIX, _FOUR_RANGE, _SIX_RANGE = range(4)
+_SORT = f"(CASE type WHEN 'ipv6' THEN {_SIX} ELSE {_FOUR} END + CASE WHEN contains(value, '-') THEN 2 ELSE 0 END)"
+_PREFIX = "split_part(value, '/', 2)::UBIGINT"
+_PLACES = (
+    "split_part(value, '.', 1)::UBIGINT << 24",
+    "split_part(value, '.', 2)::UBIGINT << 16",
+    "split_part(value, '.', 3)::UBIGINT << 8",
+    "split_part(split_part(value, '.', 4), '/', 1)::UBIGINT",
+)
+_HASH = "md5_number_lower(type || '|' || value)"
+_CODE = (
+    f"CASE WHEN contains(value, '-') THEN {_HASH} WHEN type = 'ipv6' THEN ({_HASH} >> 8 << 8) | {_PREFIX}"
+    f" ELSE ({_PREFIX} << 32) | ({') | ('.join(_PLACES)}) END"
+)
+Codes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class Networks:
-    """An output's networks as of a number of its log: their hashes in order, and the sort of each."""
+    """An output's networks as of a number of its log: their codes in order, by sort."""
 
     seq: int
-    hashes: NDArray[np.uint64]
-    sorts: NDArray[np.int32]
-    present: frozenset[int]
-
-    def prefixes(self, type_: str) -> list[int]:
-        """The prefix lengths that occur, widest networks first."""
-        low = _SIX if type_ == "ipv6" else 0
-        return sorted(sort - low for sort in self.present if 0 <= sort - low <= BITS[type_])
+    codes: tuple[Codes, ...]
 
     def has_ranges(self, type_: str) -> bool:
-        """Whether there are ranges that are no networks, and so have no name to ask for."""
-        return (_SIX if type_ == "ipv6" else 0) + _RANGE in self.present
+        """Whether there are ranges that are no networks."""
+        return bool(self.codes[_SIX_RANGE if type_ == "ipv6" else _FOUR_RANGE].size)
 
-    def hold(self, hashes: list[int]) -> NDArray[np.bool_]:
-        """Which of the hashes are those of networks."""
-        asked = np.array(hashes, dtype=np.uint64)
-        if not self.hashes.size:
-            return np.zeros(asked.size, dtype=np.bool_)
-        places = np.minimum(np.searchsorted(self.hashes, asked), self.hashes.size - 1)
-        found: NDArray[np.bool_] = self.hashes[places] == asked
-        return found
+    def around(self, judged: Sequence[Verdict]) -> list[tuple[int, str, str]]:
+        """The networks that hold one of some addresses, networks or ranges, and more.
+
+        Returns:
+            Number of the value, type and network. Of IPv6 some that are none of the output's may be among them.
+        """
+        spans: dict[str, list[tuple[int, int, int]]] = {"ipv4": [], "ipv6": []}
+        for n, v in enumerate(judged):
+            if v.type in spans and v.lo and v.up and v.drop is None:
+                end = int(v.up, 16)
+                spans[v.type].append((n, int(v.lo, 16), end if end == _LAST else end - 1))
+        found = _around_four(spans["ipv4"], self.codes[_FOUR]) if spans["ipv4"] else []
+        return found + (_around_six(spans["ipv6"], self.codes[_SIX]) if spans["ipv6"] else [])
 
 
 @dataclass
@@ -79,43 +90,55 @@ class NetworkCache:
         return found
 
 
-def networks_around(type_: str, lo: str, up: str, prefixes: list[int]) -> Iterator[str]:
-    """The networks of the given prefix lengths that hold an interval and more, as tipline writes them.
-
-    Args:
-        type_: ipv4 or ipv6.
-        lo: first address, as claims have it: 32 hex digits.
-        up: the address after the last one.
-        prefixes: their lengths.
-    """
-    bits = BITS[type_]
-    shift = MAPPED if bits == 32 else 0
-    first, end = int(lo, 16) - shift, int(up, 16)
-    last = (end if end == _LAST else end - 1) - shift
-    for prefix in prefixes:
-        size = 1 << (bits - prefix)
-        base = first & ~(size - 1)
-        if last >= base + size or size <= last - first + 1:
-            continue
-        if bits == 32:  # the common case, without an object for each
-            yield f"{base >> 24}.{base >> 16 & 255}.{base >> 8 & 255}.{base & 255}/{prefix}"
-        else:
-            yield spell(Interval(6, base, base + size - 1))
+def _around_four(spans: list[tuple[int, int, int]], codes: Codes) -> list[tuple[int, str, str]]:
+    table = np.array(spans, dtype=object)
+    first, last = (table[:, n].astype(object) - MAPPED for n in (1, 2))
+    lo, up = first.astype(np.int64)[:, None], last.astype(np.int64)[:, None]
+    prefixes = np.unique(codes >> np.uint64(32)).astype(np.int64)[None, :]
+    size = np.int64(1) << (32 - prefixes)
+    base = lo & ~(size - 1)
+    fits = (up < base + size) & (size > up - lo + 1)
+    rows, columns = (_held(codes, ((prefixes << 32) | base).astype(np.uint64)) & fits).nonzero()
+    return [
+        (spans[row][0], "ipv4", f"{_dotted(int(base[row, column]))}/{int(prefixes[0, column])}")
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
 
 
-def _made(seq: int, hashes: NDArray[np.uint64], sorts: NDArray[np.int32]) -> Networks:
-    order = np.argsort(hashes)
-    return Networks(seq, hashes[order], sorts[order], frozenset(np.unique(sorts).tolist()))
+def _around_six(spans: list[tuple[int, int, int]], codes: Codes) -> list[tuple[int, str, str]]:
+    tried = []
+    for prefix in np.unique(codes & np.uint64(0xFF)).tolist():
+        size = 1 << (128 - prefix)
+        for n, first, last in spans:
+            base = first & ~(size - 1)
+            if last < base + size and size > last - first + 1:
+                tried.append((n, "ipv6", spell(Interval(6, base, base + size - 1)), prefix))
+    asked = [kh(type_, network) >> 8 << 8 | prefix for _, type_, network, prefix in tried]
+    held = _held(codes, np.array(asked, dtype=np.uint64))
+    return [tried[place][:3] for place in held.nonzero()[0].tolist()]
 
 
-def _columns(con: duckdb.DuckDBPyConnection, query: str) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+def _dotted(number: int) -> str:
+    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+def _held(codes: Codes, asked: Codes) -> NDArray[np.bool_]:
+    if not codes.size:
+        return np.zeros(asked.shape, dtype=np.bool_)
+    places = np.minimum(np.searchsorted(codes, asked), codes.size - 1)
+    found: NDArray[np.bool_] = codes[places] == asked
+    return found
+
+
+def _columns(con: duckdb.DuckDBPyConnection, query: str) -> tuple[Codes, ...]:
     found = con.execute(query).fetchnumpy()
-    return np.ma.getdata(found["kh"]).astype(np.uint64), np.ma.getdata(found["sort"]).astype(np.int32)
+    codes, sorts = np.ma.getdata(found["code"]).astype(np.uint64), np.ma.getdata(found["sort"])
+    return tuple(np.sort(codes[sorts == sort]) for sort in (_FOUR, _SIX, _FOUR_RANGE, _SIX_RANGE))
 
 
 def _read(con: duckdb.DuckDBPyConnection, number: int, seq: int) -> Networks:
-    query = f"SELECT kh, {_SORT} AS sort FROM {published_table(number)} WHERE {_IS_WIDE}"
-    return _made(seq, *_columns(con, query))
+    query = f"SELECT {_CODE} AS code, {_SORT} AS sort FROM {published_table(number)} WHERE {_IS_WIDE}"
+    return Networks(seq, _columns(con, query))
 
 
 def _moved_on(con: duckdb.DuckDBPyConnection, number: int, known: Networks, seq: int) -> Networks | None:
@@ -125,10 +148,15 @@ def _moved_on(con: duckdb.DuckDBPyConnection, number: int, known: Networks, seq:
     if not row or row[0] != seq - known.seq:
         return None
     changes = (
-        f"SELECT md5_number_lower(type || '|' || value) AS kh, {_SORT} AS sort, arg_max(op, seq) AS op"
-        f" {since} AND op <> {CHANGED} AND {_IS_WIDE} GROUP BY type, value"
+        f"SELECT {_CODE} AS code, {_SORT} AS sort, arg_max(op, seq) AS op {since} AND op <> {CHANGED} AND {_IS_WIDE}"
+        " GROUP BY type, value"
     )
-    touched, _ = _columns(con, changes)
-    hashes, sorts = _columns(con, f"SELECT kh, sort FROM ({changes}) WHERE op <> {REMOVED}")
-    kept = ~np.isin(known.hashes, touched)
-    return _made(seq, np.append(known.hashes[kept], hashes), np.append(known.sorts[kept], sorts))
+    touched = _columns(con, changes)
+    there = _columns(con, f"SELECT code, sort FROM ({changes}) WHERE op <> {REMOVED}")
+    return Networks(
+        seq,
+        tuple(
+            np.sort(np.append(before[~np.isin(before, gone)], new))
+            for before, gone, new in zip(known.codes, touched, there, strict=True)
+        ),
+    )

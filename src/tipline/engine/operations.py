@@ -16,12 +16,13 @@ from tipline.engine.draft_operations import DraftOperations
 from tipline.engine.evaluate import Evaluated
 from tipline.engine.leaving import RETIREMENT
 from tipline.engine.listfiles import write_files
+from tipline.engine.listing import listing
 from tipline.engine.log_operations import LogOperations
 from tipline.engine.lookup import lookup
 from tipline.engine.news_operations import NewsOperations
 from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.override_operations import OverrideOperations
-from tipline.engine.paths import listing, why
+from tipline.engine.paths import still_held, why
 from tipline.engine.people import Entry
 from tipline.engine.rawbody import head_of
 from tipline.engine.search_operations import SearchOperations
@@ -31,6 +32,7 @@ from tipline.engine.team_operations import TeamOperations
 from tipline.engine.upkeep_operations import UpkeepOperations
 from tipline.engine.verify import verify
 from tipline.engine.visible import NotYoursError
+from tipline.engine.warning_operations import WarningOperations
 from tipline.model.keys import key
 from tipline.model.tlp import RED, level
 from tipline.store import overrides
@@ -72,6 +74,7 @@ class Operations(
     DeliveryOperations,
     OverrideOperations,
     UpkeepOperations,
+    WarningOperations,
     Base,
 ):
     """Everything a person can do on one engine."""
@@ -150,7 +153,8 @@ class Operations(
             wait: seconds to wait for far sides' answers when a server delivers in the background.
 
         Returns:
-            What it took out of which outputs, and the far sides' receipts.
+            What it took out of which outputs, the far sides' receipts, and left: what still covers the value where
+            (a domain above it or a network around it goes on being published).
         """
         team, user = self._acting(team, user)
         graph = self.engine.graph
@@ -169,6 +173,7 @@ class Operations(
             "added": account["added"],
             "outputs": [_without_keys(change) for change in taken],
             "held": [result.output for result in evaluated if result.held and result.output in before],
+            "left": still_held(self.engine, value, type, before),
             "receipts": self._settled(receipts, keys, wait),
         }
 

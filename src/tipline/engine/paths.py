@@ -10,25 +10,38 @@ from uuid import UUID
 import duckdb
 
 from tipline.engine.asker import LOCAL, Asker
+from tipline.engine.claimed import claimed
 from tipline.engine.core import Engine
-from tipline.engine.evaluate import current_positions
-from tipline.engine.graph import Audience
+from tipline.engine.filters import quoted
+from tipline.engine.lookup import Sought, held
+from tipline.engine.positions import current_positions
+from tipline.engine.rows import dicts
 from tipline.engine.times import iso
 from tipline.engine.views import Views
-from tipline.engine.visible import claims_seen, published_seen, seen, without_names
+from tipline.engine.visible import seen, without_names
+from tipline.engine.warned import standing
 from tipline.errors import TiplineError
-from tipline.model.keys import key
+from tipline.model.keys import key, kh
 from tipline.model.normalise import normalise_one
 from tipline.model.policy import Policy
 from tipline.model.reasons import DROP_REASONS
 from tipline.model.tlp import AMBER, RED
+from tipline.model.verdict import Verdict
 from tipline.sources.base import EXACT
 from tipline.store.control import RECEIPTS
 from tipline.store.records import rows
-from tipline.store.schema import OPS, VIEW_COLUMNS, log_table
+from tipline.store.schema import OPS, log_table
 
 _EVERYTHING = Policy.allow_list()
 _HISTORY = 20
+_MOST = 100  # claims of a source, and rows of an output, that are told
+_ADDRESSES = {"ipv4", "ipv6"}
+_CLAIM = (
+    "key, type, value, lo, up, rhost, record, confidence, tlp, actionable, tags, threat_types, description,"
+    " first_seen, last_seen, valid_until, added, left_at"
+)
+_IN_SOURCE = "row_number() OVER (PARTITION BY source ORDER BY value, record)"
+_PUBLISHED = ("confidence", "sources", "tlp", "valid_until", "since")
 # An allow-list entry that means its very value covers nothing else.
 _MEANT = f"(key = '{{key}}' OR NOT list_contains(coalesce(tags, []), '{EXACT}'))"
 
@@ -68,64 +81,86 @@ def why(engine: Engine, value: str, type_: str | None = None, asker: Asker = LOC
     """Everything known about a value and what covers it, as far as the asker may know it.
 
     Returns:
-        indicator, claims (one a source and record), nodes (what each did), outputs (held since when), log, receipts.
+        indicator, claims (one a source and record), nodes (what each did), outputs (held since when), log, receipts,
+        warning_lists (those that it stands on).
     """
     asked = canonical(value, type_)
-    with engine.lake.writing() as con:
+    with engine.lake.reading() as con:
+        (on_lists,) = standing(con, engine, [Verdict(asked.type, asked.value, asked.lo, asked.up, asked.rhost)])
         claims = _claims(con, engine, asked, asker)
-        steps = _steps(con, engine, asked, [claim["key"] for claim in claims], asker)
-        held = _published(con, engine, asked, asker)
-        history = _history(con, engine, {claim["key"] for claim in claims} | {str(asked.key)}, asker)
-    keys = {claim["key"].replace("-", "") for claim in claims} | {entry["key"].replace("-", "") for entry in held}
-    keys.add(asked.key.hex)
+        steps = _steps(con, engine, asked, claims, asker)
+        published = _published(con, engine, asked, asker, engine.graph.outputs)
+        keys = {asked.key, *(claim["key"] for claim in claims)}
+        history = _history(con, engine, keys, asker)
+    keys |= {key(row["type"], row["value"]) for row in published}
+    hidden = {"key", "lo", "up", "rhost"}
     return {
         "indicator": {"type": asked.type, "value": asked.value, "key": str(asked.key)},
-        "claims": [{k: v for k, v in claim.items() if k != "key"} for claim in claims],
+        "claims": [{k: v for k, v in claim.items() if k not in hidden} for claim in claims],
         "nodes": without_names(engine.graph, asker, steps),
-        "outputs": without_names(engine.graph, asker, [{k: v for k, v in row.items() if k != "key"} for row in held]),
+        "outputs": without_names(engine.graph, asker, published),
         "log": without_names(engine.graph, asker, history),
-        "receipts": _receipts(engine, keys, asker),
+        "receipts": _receipts(engine, {each.hex for each in keys}, asker),
+        "warning_lists": on_lists,
     }
 
 
-def covering(asked: Asked, alias: str = "") -> str:
-    """SQL: whether a row is the indicator asked for, or a network or domain that covers it."""
-    p = f"{alias}." if alias else ""
-    tests = [f"{p}key = '{asked.key}'"]
-    if asked.lo and asked.type in {"ipv4", "ipv6"}:
-        tests.append(f"({p}type = '{asked.type}' AND {p}lo <= '{asked.lo}'::UUID AND {p}up >= '{asked.up}'::UUID)")
-    if asked.rhost:
-        labels = asked.rhost.rstrip(".").split(".")
-        parents = ["'" + ".".join(labels[:n]).replace("'", "''") + ".'" for n in range(1, len(labels) + 1)]
-        tests.append(f"({p}type = 'domain' AND {p}rhost IN ({', '.join(parents)}))")
-    return "(" + " OR ".join(tests) + ")"
+def still_held(engine: Engine, value: str, type_: str | None, outputs: Iterable[str]) -> list[dict[str, Any]]:
+    """What some outputs hold of a value, or of what covers it: output, type and value."""
+    asked = canonical(value, type_)
+    with engine.lake.reading() as con:
+        found = _published(con, engine, asked, LOCAL, outputs)
+    return [{name: row[name] for name in ("output", "type", "value")} for row in found]
 
 
 def _claims(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker) -> list[dict[str, Any]]:
-    found = []
-    for name, source in engine.graph.sources.items():
-        if not asker.sees(source.settings):
-            continue
-        table = claims_seen(engine.graph, name, asker)
-        query = (
-            "SELECT key::VARCHAR AS key, type, value, record, confidence, tlp, actionable, tags, threat_types,"
-            " description, first_seen, last_seen, valid_until, added, left_at"
-            f" FROM {table} WHERE {covering(asked)} AND {_MEANT.format(key=asked.key)} ORDER BY value, record LIMIT 100"
-        )
-        allow_list = name in engine.configuration.allow_lists
-        found += [{"source": name, "allow_list": allow_list, **row} for row in dicts(con, query)]
-    return found
+    """The claims on the indicator and on the networks and domains that cover it, source by source."""
+    order = {name: n for n, name in enumerate(engine.graph.sources)}
+
+    def selected(name: str) -> str:
+        return f"{quoted(name)} AS source, {name in engine.configuration.allow_lists} AS allow_list, {_CLAIM}"
+
+    query = claimed(con, engine.graph, asker, *_perhaps(asked), selected)
+    if query is None:
+        return []
+    where = f"{_covering(asked)} AND {_MEANT.format(key=asked.key)}"
+    found = dicts(con, f"SELECT * FROM ({query}) WHERE {where} QUALIFY {_IN_SOURCE} <= {_MOST} ORDER BY value, record")
+    return sorted(found, key=lambda claim: order[claim["source"]])
+
+
+def _perhaps(asked: Asked) -> tuple[str, str]:
+    """SQL on a few columns that is true of all that covers the indicator, and of little more; and these columns."""
+    names = [(asked.type, asked.value), *(("domain", parent) for parent in _above(asked))]
+    hashes = ", ".join(f"{kh(*name)}::UBIGINT" for name in names)
+    if asked.lo is None or asked.type not in _ADDRESSES:
+        return f"kh IN ({hashes})", "kh"
+    return f"(kh IN ({hashes}) OR (lo <= '{asked.lo}'::UUID AND up >= '{asked.up}'::UUID))", "kh, lo, up"
+
+
+def _covering(asked: Asked) -> str:
+    """SQL: whether a row is the indicator asked for, or a network or domain that covers it."""
+    tests = [f"key = '{asked.key}'"]
+    if asked.lo and asked.type in _ADDRESSES:
+        tests.append(f"(type = '{asked.type}' AND lo <= '{asked.lo}'::UUID AND up >= '{asked.up}'::UUID)")
+    if asked.rhost:
+        tests.append(f"(type = 'domain' AND value IN ({', '.join(map(quoted, _above(asked)))}))")
+    return "(" + " OR ".join(tests) + ")"
+
+
+def _above(asked: Asked) -> list[str]:
+    """The domain of an indicator's host, and those above it."""
+    labels = asked.rhost.rstrip(".").split(".") if asked.rhost else []
+    return [".".join(reversed(labels[:n])) for n in range(1, len(labels) + 1)]
 
 
 def _steps(
-    con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, keys: list[str], asker: Asker
+    con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, claims: list[dict[str, Any]], asker: Asker
 ) -> list[dict[str, Any]]:
     """What each node does with the indicator on the way to the asker's outputs, by evaluating the views on it alone."""
     graph = engine.graph
     now = engine.clock()
     moments = {name: position.moment for name, position in current_positions(con, graph, now).items()}
-    listed = ", ".join(f"('{key}'::UUID)" for key in {*keys, str(asked.key)})
-    con.execute(f"CREATE OR REPLACE TEMP TABLE slice AS SELECT * FROM (VALUES {listed}) t(key)")
+    _slice(con, asked, claims)
     steps: dict[tuple[str, str, str | None], dict[str, Any]] = {}
     visible = set(seen(graph, asker))
     theirs = [name for name, output in graph.outputs.items() if asker.owns(output.settings)]
@@ -134,18 +169,33 @@ def _steps(
         try:
             for output in (name for name in theirs if graph.audience(name) == audience):
                 for node in [*graph.feeds(output), *graph.upstream(output)]:
-                    relation = views.node(node).name
-                    if node in visible:
+                    relation = views.node(node)
+                    if node in visible and views.rows(relation):
                         owns = asker.owns(engine.configuration.settings_of(node))
-                        shown = relation if owns else f"{relation} WHERE coalesce(tlp, {AMBER}) < {RED}"
+                        shown = relation.name if owns else f"{relation.name} WHERE coalesce(tlp, {AMBER}) < {RED}"
                         _note_steps(con, node, shown, steps, output)
                 final = views.output(output)
-                for relation in views.steps[output]:
-                    _note_steps(con, output, f"{relation} WHERE dropped IS NOT NULL", steps, output)
-                _note_steps(con, output, final.live, steps, output)
+                for step in views.steps[output]:
+                    _note_steps(con, output, f"{step} WHERE dropped IS NOT NULL", steps, output)
+                if views.rows(final):
+                    _note_steps(con, output, final.live, steps, output)
         finally:
             views.close()
     return list(steps.values())
+
+
+def _slice(con: duckdb.DuckDBPyConnection, asked: Asked, claims: list[dict[str, Any]]) -> None:
+    """Have the views look at nothing but the indicator and what covers it."""
+    rows = {asked.key: (asked.type, asked.lo, asked.up, asked.rhost)}
+    rows |= {claim["key"]: (claim["type"], claim["lo"], claim["up"], claim["rhost"]) for claim in claims}
+    listed = ", ".join(
+        f"({', '.join('NULL' if each is None else quoted(str(each)) for each in (key_, *row))})"
+        for key_, row in rows.items()
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE slice AS SELECT key::UUID AS key, type, lo::UUID AS lo, up::UUID AS up,"
+        f" rhost::VARCHAR AS rhost FROM (VALUES {listed}) t(key, type, lo, up, rhost)"
+    )
 
 
 def _note_steps(
@@ -176,21 +226,20 @@ def _note_steps(
             ways.append(output)
 
 
-def _published(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker) -> list[dict[str, Any]]:
+def _published(
+    con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker, outputs: Iterable[str]
+) -> list[dict[str, Any]]:
+    sought = Sought.of([Verdict(asked.type, asked.value, asked.lo, asked.up, asked.rhost)])
     found = []
-    for name, output in engine.graph.outputs.items():
-        if not asker.sees(output.settings):
-            continue
-        table = published_seen(engine.graph, name, asker)
-        query = (
-            "SELECT key::VARCHAR AS key, type, value, confidence, sources, tlp, valid_until, since"
-            f" FROM {table} WHERE {covering(asked)} ORDER BY value LIMIT 100"
-        )
-        found += [{"output": name, **row} for row in dicts(con, query)]
+    for name in outputs:
+        if asker.sees(engine.graph.outputs[name].settings):
+            hits = [hit for _, hit in held(con, engine, name, asker, sought, _PUBLISHED)]
+            hits = sorted(hits, key=lambda hit: str(hit["value"]))[:_MOST]
+            found += [{"output": name, **{k: v for k, v in hit.items() if k != "how"}} for hit in hits]
     return found
 
 
-def _history(con: duckdb.DuckDBPyConnection, engine: Engine, keys: Iterable[str], asker: Asker) -> list[dict[str, Any]]:
+def _history(con: duckdb.DuckDBPyConnection, engine: Engine, keys: set[UUID], asker: Asker) -> list[dict[str, Any]]:
     listed = ", ".join(f"'{key}'" for key in keys)
     parts = [
         f"SELECT '{name}' AS output, seq, stamp AS moment, op, value, reason FROM {log_table(engine.graph.ids[name])}"
@@ -210,58 +259,3 @@ def _receipts(engine: Engine, keys: set[str], asker: Asker) -> list[dict[str, An
     found = rows(engine.control, RECEIPTS, RECEIPTS.c.key.in_(keys), *where)
     fields = ("output", "type", "value", "state", "far_id", "reason", "accepted_at", "expires", "attempts")
     return [{f: iso(row[f]) if f in {"accepted_at", "expires"} else row[f] for f in fields} for row in found]
-
-
-def dicts(con: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
-    """Rows of a query as dicts, moments as ISO text."""
-    cursor = con.execute(query, parameters or [])
-    names = [column[0] for column in cursor.description or []]
-    return [
-        {n: iso(v) if hasattr(v, "isoformat") else v for n, v in zip(names, row, strict=True)}
-        for row in cursor.fetchall()
-    ]
-
-
-def listing(
-    engine: Engine, node: str, limit: int = 1000, offset: int = 0, asker: Asker = LOCAL
-) -> list[dict[str, Any]]:
-    """What a node holds now: claims of a source, live rows of a processor, published rows of an output.
-
-    The node is one that the asker sees.
-    """
-    graph = engine.graph
-    if node in graph.outputs:
-        source = f"SELECT {VIEW_COLUMNS}, since FROM {published_seen(graph, node, asker)}"
-    elif node in graph.sources:
-        source = f"SELECT * EXCLUDE (digest, line) FROM {claims_seen(graph, node, asker)}"
-    else:
-        return without_names(graph, asker, _processor_listing(engine, node, limit, offset, asker))
-    query = f"SELECT * FROM ({source}) ORDER BY type, value LIMIT {limit} OFFSET {offset}"
-    with engine.lake.reading() as con:
-        return without_names(graph, asker, _readable(dicts(con, query)))
-
-
-def _processor_listing(engine: Engine, node: str, limit: int, offset: int, asker: Asker) -> list[dict[str, Any]]:
-    graph = engine.graph
-    if node not in graph.processors:
-        raise NotAnIndicatorError(
-            f"there is no node {node}", fix=f"there are: {', '.join(engine.configuration.nodes())}"
-        )
-    output = next(name for name in graph.outputs if node in graph.upstream(name))
-    with engine.lake.writing() as con:
-        now = engine.clock()
-        moments = {name: p.moment for name, p in current_positions(con, graph, now).items()}
-        audience = graph.audience(output)
-        if not asker.everywhere and audience.team != asker.team:
-            audience = Audience(asker.team, audience.max_tlp, audience.actionable_only)
-        views = Views(con, graph, audience, now, moments, sliced=False)
-        try:
-            live = views.node(node).live
-            return _readable(dicts(con, f"SELECT * FROM {live} ORDER BY type, value LIMIT {limit} OFFSET {offset}"))
-        finally:
-            views.close()
-
-
-def _readable(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    hidden = {"key", "kh", "lo", "up", "rhost", "dropped"}
-    return [{k: v for k, v in row.items() if k not in hidden} for row in found]

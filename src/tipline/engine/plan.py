@@ -9,9 +9,9 @@ import duckdb
 
 from tipline.config.schema import Configuration
 from tipline.engine.core import Engine
-from tipline.engine.evaluate import current_positions, output_states
 from tipline.engine.graph import Graph
 from tipline.engine.leaving import Leaving, heir, leaving, marks, refuse_moves
+from tipline.engine.positions import current_positions, output_states
 from tipline.engine.publish import compare
 from tipline.engine.views import Views
 from tipline.model.types import TYPES
@@ -73,6 +73,7 @@ def plan(engine: Engine, candidate: Configuration) -> Plan:
         ids = engine.lake.number_nodes(con, candidate.outline(), engine.clock())
         graph = Graph(candidate, ids)
         now = engine.clock()
+        engine.warnings.bring_up(con, graph, now, noted=False)
         moments = {name: p.moment for name, p in current_positions(con, graph, now).items()}
         outputs = [
             _output(con, engine, graph, name, now, moments, new=("output", name) not in before)

@@ -11,7 +11,7 @@ from tipline.engine.asker import Asker
 from tipline.engine.claimed import claimed, on_keys
 from tipline.engine.core import Engine
 from tipline.engine.filters import Search, confidence_of, matching, quoted, tlp_of
-from tipline.engine.paths import dicts
+from tipline.engine.rows import dicts
 from tipline.model.tlp import NAMES
 
 
@@ -69,7 +69,7 @@ def _claims(
             f" {confidence_of(engine, name)} AS confidence, {tlp_of(engine, name)} AS tlp"
         )
 
-    query = claimed(con, engine.graph, asker, on_keys(keys), selected) if keys else None
+    query = claimed(con, engine.graph, asker, on_keys(keys), "kh", selected) if keys else None
     rows = dicts(con, query) if query else []
     found: dict[UUID, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda each: (order[each["source"]], each["record"])):

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 from tipline.engine.deliver import Deliverer
-from tipline.engine.paths import dicts
+from tipline.engine.rows import dicts
 
 PLACED = "placed"
 

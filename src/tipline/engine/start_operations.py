@@ -13,8 +13,8 @@ from tipline.config.library import source_of
 from tipline.engine.atomic import replacing
 from tipline.engine.doctor import far_side
 from tipline.engine.feedlist_operations import FeedListOperations
+from tipline.engine.listing import listing
 from tipline.engine.operation import operation
-from tipline.engine.paths import listing
 from tipline.engine.people import RequestError
 from tipline.engine.visible import may_change
 from tipline.model.tlp import NAMES

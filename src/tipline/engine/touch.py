@@ -1,17 +1,21 @@
-"""What changed since an output was last evaluated, and how far that reaches: fills the tables `slice` and `hulls`."""
+"""What changed since an output was last evaluated, and how far that reaches: fills the tables `slice` and `hulls`.
+
+`slice` has the indicators to evaluate: key, type, lo, up, rhost.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import duckdb
 
 from tipline.engine.graph import Graph
 from tipline.engine.moments import Moments
+from tipline.engine.positions import Position
 from tipline.engine.times import literal
+from tipline.engine.warnings import POSITION, log_reaches, logged
 from tipline.processors.allowsql import matched_by
 from tipline.processors.expression import Clock
 from tipline.processors.iptext import family
@@ -20,19 +24,11 @@ from tipline.sources.ageing import expiries
 from tipline.store.schema import VIEW, claims_table
 
 _ENTRY = "key, type, value, lo, up, rhost"
-_TOUCHED = "key UUID, type VARCHAR, lo UUID, up UUID"
+_TOUCHED = "key UUID, type VARCHAR, lo UUID, up UUID, rhost VARCHAR"
 # An evaluation in full costs less than a slice of this share of the claims.
 FULL_SHARE = 0.3
 _ALWAYS_SLICED = 1000  # keys
 _IPS = "type IN ('ipv4', 'ipv6')"
-
-
-@dataclass
-class Position:
-    """How far an output has come with one source: its commit, and the source's clock at that evaluation."""
-
-    commit: int
-    moment: datetime
 
 
 @dataclass
@@ -46,6 +42,17 @@ class Span:
     approved: bool = False
     expired_only: bool = True
     clocks: list[Clock] = field(default_factory=list)
+
+    @property
+    def revisions(self) -> tuple[int, int]:
+        """From which revision of the warning lists to which."""
+        return self.before[POSITION].commit, self.now[POSITION].commit
+
+    @property
+    def warned(self) -> bool:
+        """Whether warning lists changed."""
+        before, now = self.revisions
+        return before != now
 
 
 @dataclass(frozen=True)
@@ -67,18 +74,21 @@ def touch(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], span
     """Fill `slice` (keys to evaluate) and `hulls` (address intervals whose published rows are compared)."""
     feeds = sorted({source for name in outputs for source in graph.feeds(name)})
     allows = sorted({source for name in outputs for source in graph.allows(name)})
-    for source in sorted({*feeds, *allows}):
-        if not _log_reaches(con, graph, source, span):
-            return Touched(whole=True)
+    sources = sorted({*feeds, *allows})
+    if not (log_reaches(*span.revisions) and all(_log_reaches(con, graph, source, span) for source in sources)):
+        return Touched(whole=True)
     tests = {name: _time_tests(con, graph, name, span, moments) for name in dict.fromkeys([*feeds, *allows])}
     moved = {name for name in tests if tests[name] or span.before[name].commit != span.now[name].commit}
-    if not moved:
+    if not moved and not span.warned:
         return Touched(keys=False, moved=False)
     con.execute(f"CREATE OR REPLACE TEMP TABLE touched ({_TOUCHED})")
     con.execute("CREATE OR REPLACE TEMP TABLE hulls (family UTINYINT, lo UUID, up UUID)")
     for source in feeds:
         for rows in _changed(graph, source, span, tests[source]):
-            con.execute(f"INSERT INTO touched SELECT DISTINCT key, type, lo, up FROM {rows}")
+            con.execute(f"INSERT INTO touched SELECT DISTINCT key, type, lo, up, rhost FROM {rows}")
+    if span.warned:
+        span.expired_only = False
+        con.execute(f"INSERT INTO touched SELECT DISTINCT key, type, lo, up, rhost FROM {logged(*span.revisions)}")
     entries = [rows for name in allows for rows in _changed(graph, name, span, tests[name])]
     if entries:
         _by_allow_lists(con, graph, entries, feeds)
@@ -88,7 +98,7 @@ def touch(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], span
         return Touched(whole=True)
     if _reaches_islands(con, graph, outputs, allows, cut=bool(entries)):
         _islands(con, graph, feeds, touching=any(graph.touching(name) for name in outputs))
-    con.execute("CREATE OR REPLACE TEMP TABLE slice AS SELECT DISTINCT key FROM touched")
+    con.execute("CREATE OR REPLACE TEMP TABLE slice AS SELECT DISTINCT ON (key) * FROM touched")
     return Touched(whole=_is_much(con, graph, feeds))
 
 
@@ -152,10 +162,12 @@ def _by_allow_lists(con: duckdb.DuckDBPyConnection, graph: Graph, entries: list[
     for source in feeds:
         table = claims_table(graph.ids[source])
         con.execute(
-            f"INSERT INTO touched SELECT c.key, c.type, c.lo, c.up FROM {table} c"
+            f"INSERT INTO touched SELECT c.key, c.type, c.lo, c.up, c.rhost FROM {table} c"
             f" SEMI JOIN ({matched_by(table, 'changed_entries')}) m ON m.key = c.key"
         )
-    con.execute(f"INSERT INTO touched SELECT key, type, lo, up FROM changed_entries WHERE {_IPS} AND lo IS NOT NULL")
+    con.execute(
+        f"INSERT INTO touched SELECT key, type, lo, up, NULL FROM changed_entries WHERE {_IPS} AND lo IS NOT NULL"
+    )
 
 
 def _reaches_islands(
@@ -184,7 +196,7 @@ def _islands(con: duckdb.DuckDBPyConnection, graph: Graph, feeds: list[str], *, 
     wide = "" if touching else " WHERE contains(value, '/') OR contains(value, '-')"
     seeds = f"(SELECT {family()} AS family, lo, up FROM touched WHERE {_IPS} AND lo IS NOT NULL)"
     con.execute(f"INSERT INTO hulls {islands(f'(SELECT * FROM addresses{wide})', seeds, touching=touching)}")
-    con.execute(f"INSERT INTO touched SELECT key, type, lo, up FROM ({within('hulls', 'addresses')})")
+    con.execute(f"INSERT INTO touched SELECT key, type, lo, up, NULL FROM ({within('hulls', 'addresses')})")
 
 
 def region(con: duckdb.DuckDBPyConnection, published: str, columns: Iterable[str] = VIEW) -> str:
@@ -197,16 +209,6 @@ def region(con: duckdb.DuckDBPyConnection, published: str, columns: Iterable[str
         f"SELECT {names} FROM {published} p WHERE p.key IN (SELECT key FROM slice)"
         f" UNION SELECT {names} FROM ({within('hulls', addresses)}) p"
     )
-
-
-def positions(rows: dict[str, Any]) -> dict[str, Position]:
-    """Positions as stored with an output (JSON) -> by source."""
-    return {name: Position(entry["commit"], datetime.fromisoformat(entry["moment"])) for name, entry in rows.items()}
-
-
-def positions_json(found: dict[str, Position]) -> dict[str, Any]:
-    """Positions for storing with an output."""
-    return {name: {"commit": p.commit, "moment": p.moment.isoformat()} for name, p in found.items()}
 
 
 def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:

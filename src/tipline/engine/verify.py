@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tipline.engine.core import Engine
-from tipline.engine.evaluate import output_states
+from tipline.engine.positions import output_states
 from tipline.engine.publish import compare
 from tipline.engine.views import Views
 from tipline.store.records import open_hold
@@ -38,7 +38,7 @@ def verify(engine: Engine, outputs: list[str] | None = None) -> list[Verified]:
     results = []
     for name in names:
         number = graph.ids[name]
-        with engine.lake.writing() as con:
+        with engine.lake.reading() as con:
             state = output_states(con)[number]
             moments = {source: position.moment for source, position in state.cursor.items()}
             views = Views(con, graph, graph.audience(name), state.as_of or engine.clock(), moments, sliced=False)

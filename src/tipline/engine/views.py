@@ -15,12 +15,14 @@ from tipline.engine.graph import Audience, Graph
 from tipline.engine.ledger import MAX_SAMPLES, Ledger
 from tipline.engine.times import literal
 from tipline.engine.visible import claims_seen
+from tipline.engine.warnings import marked
 from tipline.model.tlp import AMBER, RED
-from tipline.processors.allowsql import Urls, allow
+from tipline.processors.allowsql import Urls, allow, concerning
 from tipline.processors.base import Query, union
 from tipline.processors.expression import compile_filter
 from tipline.processors.filter import filtered
 from tipline.processors.merge import merged
+from tipline.processors.warningsql import NARROW
 from tipline.sources.ageing import expiries
 from tipline.sources.base import EXACT
 from tipline.store.schema import VIEW, VIEW_COLUMNS, claims_table, columns_sql
@@ -36,6 +38,14 @@ class Relation:
     name: str
     live: str
     unique: bool
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """What warning lists say of claims: a table (key, marks, refused), and whether they drop any."""
+
+    table: str
+    drops: bool
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Views:
         audience: whom the outputs are for.
         as_of: the moment.
         moments: each source's own clock (it stands still while the source fails or is held).
-        sliced: whether leaves are cut to the keys of the temporary table `slice`.
+        sliced: whether leaves are cut to the keys of the temporary table `slice` (key, type, lo, up, rhost).
         asker: for whom: what they may not see is not even looked at, so that no time taken tells of it.
     """
 
@@ -87,6 +97,7 @@ class Views:
         self._counts: dict[str, int] = {}
         self._facts: dict[str, _Leaf] | None = None
         self._networks: set[str] = set()
+        self._marks: dict[str, _Marks | None] = {}
 
     def node(self, name: str) -> Relation:
         """The rows of a source or processor, evaluated on first use."""
@@ -94,19 +105,28 @@ class Views:
             self._done[name] = self._leaf(name) if name in self.graph.sources else self._processor(name)
         return self._done[name]
 
+    def rows(self, relation: Relation) -> int:
+        """How many rows a relation has, with those left out."""
+        return self._count(relation.name)
+
     def allow_list(self, name: str) -> str | None:
-        """The live rows of an allow-list: whole, whatever the slice, and not limited by TLP; None if there are none."""
+        """The live rows of an allow-list, not limited by TLP, that can have a say; None if there are none."""
         label = f"allow {name}"
         if label not in self._done:
-            rows, networks = self._row(f"SELECT count(*), count(lo) FROM {claims_table(self.graph.ids[name])}")
-            if rows:
-                table = self.materialise(self._leaf_sql(name, allow_list=True))
-                self._done[label] = self._relation(table, rows, self._dropped(table), unique=False)
-            else:
-                self._done[label] = self._nothing()
-            self._networks |= {self._done[label].live} if networks else set()
+            self._done[label] = self._allow_entries(name)
         relation = self._done[label]
         return relation.live if self._count(relation.live) else None
+
+    def _allow_entries(self, name: str) -> Relation:
+        table = claims_table(self.graph.ids[name])
+        if not self._row(f"SELECT count(*) FROM {table}")[0]:
+            return self._nothing()
+        cut = f" WHERE key IN ({concerning(table, 'slice')})" if self.sliced else ""
+        made = self.materialise(self._leaf_sql(name, allow_list=True) + cut)
+        rows, networks, dropped = self._row(f"SELECT count(*), count(lo), count(dropped) FROM {made}")
+        relation = self._relation(made, rows, dropped, unique=False)
+        self._networks |= {relation.live} if networks else set()
+        return relation
 
     def output(self, name: str) -> Relation:
         """The rows of an output, one per key, as its far side would hold them.
@@ -115,9 +135,13 @@ class Views:
         """
         kind = self.graph.outputs[name]
         ledger = self.ledgers.setdefault(name, Ledger())
+        self._warn([source for source in self.graph.feeds(name) if source not in self._marks])
         relation = self._together(kind.settings.inputs)
         ledger.read = self._count(relation.live)
         trail: list[str] = []
+        self.steps[name] = trail
+        if not ledger.read:
+            return relation
         if kind.settings.where:
             sql = filtered(relation.live, compile_filter(kind.settings.where), literal(self.as_of))
             relation = self._step(sql, ledger, unique=relation.unique)
@@ -133,7 +157,6 @@ class Views:
             trail.append(relation.name)
             relation = self._merge(relation, ledger)
         ledger.accepted = ledger.read - ledger.duplicate - sum(ledger.dropped.values())
-        self.steps[name] = trail
         return relation
 
     def materialise(self, sql: str) -> str:
@@ -182,13 +205,30 @@ class Views:
         leaf, ledger = self._leaves().get(name), self.ledgers.setdefault(name, Ledger())
         if leaf is None:
             return self._nothing()
+        if name not in self._marks:
+            self._warn([name])
+        marks = self._marks[name]
         sql = self._leaf_sql(name, allow_list=False)
         # A slice is cut once for all its readers; all claims are read where they lie rather than copied.
         table = self.materialise(sql) if self.sliced else self._view(sql)
-        dropped = self._dropped(table) if leaf.dropped is None else leaf.dropped
+        known = leaf.dropped is not None and not (marks and marks.drops)
+        dropped = leaf.dropped if known and leaf.dropped is not None else self._dropped(table)
         relation = self._accounted(self._relation(table, leaf.rows, dropped, unique=leaf.unique), dropped, ledger)
         ledger.read, ledger.accepted = leaf.rows, leaf.rows - dropped
         return relation
+
+    def _warn(self, names: list[str]) -> None:
+        """Look up in the warning lists what some sources claim: all at once, as each look costs its own."""
+        there = [name for name in names if name in self._leaves() and name not in self.graph.configuration.allow_lists]
+        where = _IN_SLICE if self.sliced else ""
+        every = " UNION ALL ".join(f"SELECT {NARROW} FROM {self._claims(name)}{where}" for name in there)
+        query = marked(self.con, self.graph, f"({every})") if there else None
+        found: _Marks | None = None
+        if query is not None:
+            table = self.materialise(query)
+            rows, drops = self._row(f"SELECT count(*), count(refused) FROM {table}")
+            found = _Marks(table, drops > 0) if rows else None
+        self._marks |= dict.fromkeys(names, found)
 
     def _leaves(self) -> dict[str, _Leaf]:
         """What is known of the sources that have a claim at all (or, of a slice, in it): in one statement."""
@@ -222,11 +262,11 @@ class Views:
     def _processor(self, name: str) -> Relation:
         kind = self.graph.processors[name]
         every = self._together(kind.settings.inputs)
-        lists = self._allowed(getattr(kind.settings, "allow", []))
         ledger = self.ledgers.setdefault(name, Ledger())
         ledger.read = self._count(every.live)
         if not ledger.read:
             return self._nothing()
+        lists = self._allowed(getattr(kind.settings, "allow", []))
         if kind.merges and every.unique and not lists:
             ledger.accepted = ledger.read
             return Relation(every.live, every.live, unique=True)
@@ -280,12 +320,19 @@ class Views:
         }
         if allow_list:
             columns["rhost"] = f"CASE WHEN list_contains(coalesce(tags, []), '{EXACT}') THEN NULL ELSE rhost END"
+        reason = self._reason(name, allow_list=allow_list)
+        relation = claims_table(self.graph.ids[name]) if allow_list else self._claims(name)
+        relation += _IN_SLICE if self.sliced and not allow_list else ""
+        marks = None if allow_list else self._marks.get(name)
+        if marks is not None:
+            columns["tags"] = (
+                f"CASE WHEN marks IS NULL THEN {columns['tags']}"
+                f" ELSE list_sort(list_distinct(list_concat(coalesce({columns['tags']}, []), marks))) END"
+            )
+            reason = f"coalesce({reason}, refused)"
+            relation = f"(SELECT * FROM {relation}) LEFT JOIN {marks.table} USING (key)"
         selected = ", ".join(f"{columns.get(c, c)} AS {c}" for c in VIEW_COLUMNS.split(", "))
-        where = _IN_SLICE if self.sliced and not allow_list else ""
-        return (
-            f"SELECT {selected}, {self._reason(name, allow_list=allow_list)} AS dropped"
-            f" FROM {claims_table(self.graph.ids[name]) if allow_list else self._claims(name)}{where}"
-        )
+        return f"SELECT {selected}, {reason} AS dropped FROM {relation}"
 
     def _claims(self, name: str) -> str:
         return claims_seen(self.graph, name, self.asker)

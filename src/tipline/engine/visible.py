@@ -47,15 +47,25 @@ def claims_cut(graph: Graph, source: str, asker: Asker) -> tuple[str, list[str]]
 
 def claims_seen(graph: Graph, source: str, asker: Asker) -> str:
     """SQL: the claims of a source that an asker sees (the source is one that they see)."""
-    table, cut = claims_cut(graph, source, asker)
-    return f"(SELECT * FROM {table} WHERE {' AND '.join(cut)})" if cut else table
+    return _cut_out(*claims_cut(graph, source, asker))
+
+
+def published_cut(graph: Graph, output: str, asker: Asker) -> tuple[str, list[str]]:
+    """SQL: the table of what an output publishes, and the conditions on what an asker sees of it.
+
+    The output is one that they see.
+    """
+    owns = asker.owns(graph.outputs[output].settings)
+    return published_table(graph.ids[output]), [] if owns else [f"coalesce(tlp, {AMBER}) < {RED}"]
 
 
 def published_seen(graph: Graph, output: str, asker: Asker) -> str:
     """SQL: what an output publishes, as far as an asker sees it (the output is one that they see)."""
-    table = published_table(graph.ids[output])
-    owns = asker.owns(graph.outputs[output].settings)
-    return table if owns else f"(SELECT * FROM {table} WHERE coalesce(tlp, {AMBER}) < {RED})"
+    return _cut_out(*published_cut(graph, output, asker))
+
+
+def _cut_out(table: str, cut: list[str]) -> str:
+    return f"(SELECT * FROM {table} WHERE {' AND '.join(cut)})" if cut else table
 
 
 def without_names(graph: Graph, asker: Asker, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

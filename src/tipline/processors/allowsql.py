@@ -111,6 +111,31 @@ UNION SELECT key FROM (SELECT key, rhost FROM narrow WHERE type IN ('domain', 'u
 UNION SELECT key FROM ({overlapping("(FROM narrow WHERE lo IS NOT NULL)", "cuts")})"""
 
 
+def concerning(entries: str, rows: str) -> str:
+    """SQL: the keys of those entries that can have a say on some rows.
+
+    Args:
+        entries: the allow entries.
+        rows: (key, type, lo, up, rhost) of the rows, and of everything that they are made from.
+    """
+    return f"""SELECT key FROM {entries} SEMI JOIN {rows} USING (key)
+UNION SELECT key FROM (SELECT key, rhost FROM {entries} WHERE type = 'domain' AND rhost IS NOT NULL) e
+    ASOF JOIN (SELECT rhost FROM {rows} WHERE rhost IS NOT NULL) r ON e.rhost <= r.rhost
+    WHERE starts_with(r.rhost, e.rhost)
+UNION {overlapping_keys(entries, rows)}"""
+
+
+def overlapping_keys(rows: str, others: str) -> str:
+    """SQL: the keys of those rows (key, type, lo, up) that overlap one of the others."""
+    reach = f"SELECT *, max(up) OVER (PARTITION BY family ORDER BY lo) AS reach FROM ({_intervals(others)})"
+    return f"""SELECT e.key FROM ({_intervals(rows)}) e
+    ASOF JOIN ({reach}) s ON e.family = s.family AND e.up > s.lo WHERE s.reach > e.lo"""
+
+
+def _intervals(rows: str) -> str:
+    return f"SELECT key, lo, up, {family()} AS family FROM {rows} WHERE lo IS NOT NULL"
+
+
 def allow(relation: str, allowed: str, urls: Urls = "host-only", *, networks: bool = True) -> str:
     """SQL: the rows of `relation` with the allow relation applied, `dropped` set on what it takes out.
 
