@@ -177,7 +177,9 @@ def marked(con: duckdb.DuckDBPyConnection, graph: Graph, relation: str) -> str |
         graph: says which lists are used, and how.
         relation: rows with key, type, value, lo, up and rhost.
     """
-    found = hits(relation, in_use(con, graph))
+    # Many expressions cost their time even where nothing is of a type that they are for.
+    there = {name for (name,) in con.execute(f"SELECT DISTINCT type FROM {relation}").fetchall()}
+    found = hits(relation, {n: each for n, each in in_use(con, graph).items() if there.intersection(each.types)})
     if found is None:
         return None
     lists = graph.warning_lists
