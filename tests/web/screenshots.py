@@ -16,12 +16,14 @@ PICTURES = {
     "library": "/feeds/library?q=phishing",
     "worth": "/feeds/overlap",
     "indicators": "/indicators?text=203.0.114",
+    "warning-lists": "/administration/warning-lists",
 }
 
 
 def take(folder: Path) -> None:
     """One picture of each page, light and dark."""
     with tempfile.TemporaryDirectory() as directory, stage.lab(Path(directory)) as lab, stage.browser() as browser:
+        lab.operations.call("warning_lists_set", {"recommended": True})
         for theme in ("light", "dark"):
             context = stage.signed_in(browser, lab, theme=theme)
             page = context.new_page()
