@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import delivering, dialects, feeds, lookups, pages, parsing, ranges, readers, servers, taxii
+from benchmarks import delivering, dialects, feeds, lookups, pages, parsing, ranges, readers, servers, small, taxii
 from benchmarks.setting import FEED
 
 
@@ -42,6 +42,7 @@ ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "ranges": ranges.ranges,
     "pages_data": pages.pages_data,
     "pages": pages.pages,
+    "small_polls": small.small_polls,
     "idle": servers.idle,
     "defender": servers.defender,
     "sentinel": servers.sentinel,
