@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from benchmarks import generate
-from benchmarks.measure import spent
+from benchmarks.measure import forget_peak, spent
 from benchmarks.setting import quiet
 from tipline.config.check import check
 from tipline.engine import mispfeed
@@ -38,6 +38,7 @@ def delivery(name: str, most: int = _FAST) -> Row:
     def row(n: int, directory: Path) -> dict[str, Any]:
         with _stand_in(name) as settings, _filled(directory / name, settings, min(n, most)) as engine:
             deliveries = Deliveries(engine)
+            forget_peak()
             with spent() as done:
                 deliveries.drain()
             summary = deliveries.summary("out")
@@ -51,6 +52,7 @@ def misp_feed(n: int, directory: Path) -> dict[str, Any]:
     """A MISP feed of 16 events written from what is published, and again after nothing changed."""
     settings = {"kind": "misp-feed", "events": 16}
     with _filled(directory / "misp-feed", settings, n) as engine:
+        forget_peak()
         with spent() as writing:
             mispfeed.write(engine, "out")
         with spent() as again:
@@ -175,7 +177,7 @@ _STAND_INS: dict[str, Callable[[], AbstractContextManager[dict[str, Any]]]] = {
 }
 ROWS: dict[str, Row] = {
     "webhook": delivery("webhook", _MANY),
-    "syslog": delivery("syslog"),
+    "syslog": delivery("syslog", _MANY),
     "elasticsearch": delivery("elasticsearch"),
     "splunk": delivery("splunk", _MANY),
     "misp_push": delivery("misp_push", _FEW),

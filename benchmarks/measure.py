@@ -44,8 +44,13 @@ def spent() -> Iterator[Spent]:
 
 
 def peak_mib() -> int:
-    """The most memory this process has held, in MiB."""
+    """The most memory this process has held, in MiB, since its start or `forget_peak()`."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def forget_peak() -> None:
+    """Let the most memory so far be what this process holds now; a row's figure is of what comes after."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from tipline.api.feedquery import BadQueryError, negotiate, parse_query
 from tipline.engine import listfiles
 from tipline.engine.core import Engine
 from tipline.engine.listfiles import write_files
+from tipline.engine.served import dialects
 from tipline.outputs.render import SPECS
 from tipline.outputs.render.dialect import dialect
 
@@ -477,7 +478,7 @@ def test_minemelds_whole_formats_take_no_parts(client: httpx.Client) -> None:
 
 
 def test_the_index_names_only_dialects_that_carry_something() -> None:
-    hashes = feeds._addresses("h", {"sha256"})
+    hashes = dialects("h", {"sha256"})
     assert {"plain", "csv", "checkpoint", "wazuh"} <= set(hashes)
     assert not {"edl-ip", "edl-url", "nftables", "hosts", "rpz"} & set(hashes)
     assert hashes["wazuh"] == "/feeds/h?v=wazuh"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 
 from engine.support import NO_GUARD, Given, Time, aggregate, configuration, plain, source
 from tipline.config.schema import Configuration
+from tipline.config.warning_lists import WarningListSettings, WarningSettings
 from tipline.engine.core import Engine
 from tipline.engine.people import Entry, People
 from tipline.engine.verify import verify
@@ -40,6 +42,7 @@ class World:
         self.rows: dict[str, list[dict[str, Any]] | None] = {"a": [], "b": [], "late": [], "wl": []}
         self.threshold = 60
         self.allow_on = True
+        self.warning: dict[str, str] = {"own": "tag", "other": "tag"}
         self.engine = self.open()
 
     def open(self) -> Engine:
@@ -72,12 +75,18 @@ class World:
         for node in nodes:
             if isinstance(node, Given):
                 node.rows = self.rows[node.name]
-        return configuration(self.directory, *nodes, allow_lists=["wl"])
+        made = configuration(self.directory, *nodes, allow_lists=["wl"])
+        lists = {
+            name: WarningListSettings(url=["x"], action="drop" if action == "drop" else "tag", enabled=action != "off")
+            for name, action in self.warning.items()
+        }
+        made.settings = made.settings.model_copy(update={"warning_lists": WarningSettings(lists=lists)})
+        return made
 
     def step(self) -> str:
         """Change something at random; returns what."""
         actions = [self.poll] * 6 + [self.wait] * 3 + [self.allow, self.disallow, self.add, self.remove, self.tick]
-        actions += [self.restart, self.reconfigure, self.fail]
+        actions += [self.restart, self.reconfigure, self.fail, self.warn, self.warn]
         action = self.random.choice(actions)
         action()
         return action.__name__
@@ -107,6 +116,15 @@ class World:
             "first_seen": seen.isoformat() if pick() < 0.4 else None,
             "actionable": self.random.choice(["true", "false", None]),
         }
+
+    def warn(self) -> None:
+        """A warning list was fetched again, and says something else."""
+        match = self.random.choice(["string", "hostname", "cidr", "substring"])
+        entries = ["evil", "good"] if match == "substring" else self.random.sample(VALUES, 4)
+        found = {"name": "n", "description": "d", "type": match, "list": entries}
+        path = self.engine.warnings.path(self.random.choice(list(self.warning)))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(found))
 
     def wait(self) -> None:
         """Let time pass."""
@@ -153,6 +171,7 @@ class World:
         """Change settings that some outputs depend on."""
         self.threshold = self.random.choice([50, 60, 75])
         self.allow_on = self.random.random() < 0.7
+        self.warning = {name: self.random.choice(["tag", "tag", "drop", "off"]) for name in self.warning}
         self.restart()
 
 

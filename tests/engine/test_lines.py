@@ -50,7 +50,7 @@ def _claims(engine: Engine) -> list[Any]:
         ).fetchall()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25)
 @given(polls=st.lists(_ROWS, min_size=2, max_size=5))
 def test_claims_and_accounts_are_those_of_judging_every_line(
     polls: list[list[dict[str, Any]]], tmp_path_factory: pytest.TempPathFactory

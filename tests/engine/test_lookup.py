@@ -55,7 +55,7 @@ def test_exact_parent_and_network(tmp_path: Path) -> None:
         assert (answer["value"], answer["problem"], answer["hits"]) == (None, "bad-ipv4", [])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25)
 @given(
     polls=st.lists(st.lists(_HELD, max_size=6), min_size=1, max_size=3),
     asked=st.lists(_HELD, min_size=1, max_size=40),

@@ -40,7 +40,7 @@ outputs:
   blocking: {{kind: microsoft-defender, inputs: feed, where: type = 'domain', action: Block, credentials: *entra}}
   red-defender: {{kind: microsoft-defender, team: red, inputs: red-feed}}
   list: {{kind: list, inputs: feed, max_tlp: amber}}
-  hook: {{kind: webhook, inputs: feed, url: 'https://127.0.0.1:9/x'}}
+  hook: {{kind: webhook, inputs: feed, url: 'https://127.0.0.1:9/x', retries: 0}}
 """
 
 

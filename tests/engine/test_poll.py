@@ -19,7 +19,6 @@ from tipline.engine.people import People, RequestError
 from tipline.engine.poll import PollResult
 from tipline.errors import FetchError
 from tipline.sources.base import GuardSettings, Poll, PollContext
-from tipline.store import allowance
 from tipline.store.records import runs_of
 from tipline.store.schema import claims_table
 
@@ -336,7 +335,7 @@ def test_a_large_body_is_taken_in_with_little_memory_or_again_with_more(
         "sources:\n  feed: {kind: lines, url: list.txt}\noutputs:\n  out: {kind: list, inputs: feed}\n"
     )
     monkeypatch.setattr(poll_module, "LARGE_BODY", 1)
-    monkeypatch.setattr(allowance, "SPARING_MIB", enough)
+    monkeypatch.setattr(poll_module, "INTAKE", enough)
     with Engine(load(tmp_path / "tipline.yml")) as engine:
         with capture_logs() as told:
             result = engine.poll("feed")

@@ -1,10 +1,12 @@
 """The programs that read lists, reading ours: what is good, what is hostile, and an empty list.
 
-A program that is missing is a failure where CI=true (`.ci/packages` says what to install), else a skip.
+A program that is missing is a failure where CI=true (`.ci/packages` says what to install), else a skip. Suricata is
+in Debian 12's backports only, so that without it the tests of its dialects are skipped everywhere.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -16,6 +18,7 @@ import pytest
 
 from outputs.dialects import good_rows, of, write
 from outputs.publishing import engine_of, list_output, publish, row
+from outputs.suricata import alerts, configured, datagram, download, question
 from outputs.test_dialect_contract import HOSTILE, hostile_row
 from tipline.engine.core import Engine
 from tipline.outputs.render.dialect import Format
@@ -23,6 +26,7 @@ from tipline.outputs.render.dialect import Format
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 # A network namespace of its own: what nft and ipset load is gone with it.
 ALONE = ["unshare", "--map-root-user", "--net"]
+EVIL = b"not a good file"
 LISTS = pytest.mark.parametrize("which", ["good", "hostile", "empty"])
 
 
@@ -30,7 +34,9 @@ LISTS = pytest.mark.parametrize("which", ["good", "hostile", "empty"])
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     names = ("good", "hostile", "empty")
     with engine_of(tmp_path_factory.mktemp("lists"), *(list_output(name) for name in names)) as made:
-        publish(made, "good", [*good_rows(), row("domain", "below.a.example"), row("ipv4", "198.51.100.128/25")])
+        files = [row("md5", hashlib.md5(EVIL).hexdigest()), row("sha256", hashlib.sha256(EVIL).hexdigest())]
+        below = [row("domain", "below.a.example"), row("ipv4", "198.51.100.128/25")]
+        publish(made, "good", [*good_rows(), *below, *files])
         types = ("domain", "url", "ipv4", "ipv6", "md5", "file-name")
         publish(made, "hostile", [hostile_row(type_, value) for type_ in types for value in HOSTILE])
         publish(made, "empty", [])
@@ -169,9 +175,81 @@ def test_squid(listed: Callable[..., Path], which: str, t: str, acl: str, tmp_pa
     assert which != "good" or not re.search(r"WARNING|ERROR|FATAL", said)
 
 
-@LISTS
-def test_suricata(listed: Callable[..., Path], which: str, tmp_path: Path) -> None:
+def suricata(*arguments: str) -> str:
     if shutil.which("suricata", path=PATH) is None:
-        pytest.skip("suricata is not installed; Debian 12 does not package it, so that CI does without")
-    path = listed(which, "suricata")
-    run("suricata", "-T", "-S", str(path), "-l", str(tmp_path))
+        pytest.skip("suricata is not installed")
+    return run("suricata", *arguments)
+
+
+@LISTS
+def test_suricata_takes_the_rules(listed: Callable[..., Path], which: str, tmp_path: Path) -> None:
+    path, configuration = listed(which, "suricata"), configured(tmp_path)
+    said = suricata("-T", "-c", str(configuration), "-S", str(path), "-l", str(tmp_path))
+    assert ("successfully loaded" in said) or which != "good"
+    rules = sum(1 for line in path.read_text().splitlines() if line.startswith("alert"))
+    assert f"{rules} rules successfully loaded, 0 rules failed" in said or not rules
+
+
+def test_suricata_alerts_to_what_is_listed(listed: Callable[..., Path], tmp_path: Path) -> None:
+    suricata("-V")
+    packets = [
+        question("a.example"),
+        question("other.a.example"),
+        datagram("198.51.100.9"),
+        datagram("203.0.113.200"),
+        *download(4001, "a.example", "/x?y=1&z=2;3"),
+        *download(4002, "a.example", "/x?y=1&z=2;4"),
+        *download(4003, "192.0.2.7:8080", "/a:b", at=8080),
+    ]
+    assert sorted(alerts(tmp_path, listed("good", "suricata"), packets, PATH)) == [
+        "tipline block_list: 192.0.2.7",
+        "tipline block_list: 198.51.100.0/24",
+        "tipline block_list: a.example",
+    ]
+
+
+#: The choice of a dataset: the rule that reads it, what it must alert to, and what not.
+DATASETS: dict[str, tuple[str, list[bytes], list[bytes]]] = {
+    "domain": (
+        "alert dns any any -> any any (dns.query; dataset:isset,x,type string,load FILE;",
+        [question("a.example")],
+        [question("other.example")],
+    ),
+    "url": (
+        "alert http any any -> any any (http.uri.raw; dataset:isset,x,type string,load FILE;",
+        download(4001, "a.example", "http://a.example/x?y=1&z=2;3"),
+        download(4001, "a.example", "http://a.example/x"),
+    ),
+    "ip": (
+        "alert ip any any -> any any (ip.dst; dataset:isset,x,type ip,load FILE;",
+        [datagram("192.0.2.1")],
+        [datagram("192.0.2.2")],
+    ),
+    "md5": (
+        "alert http any any -> any any (filemd5:FILE;",
+        download(4001, "a.example", "/f", EVIL),
+        download(4001, "a.example", "/f", b"good"),
+    ),
+    "sha256": (
+        "alert http any any -> any any (filesha256:FILE;",
+        download(4001, "a.example", "/f", EVIL),
+        download(4001, "a.example", "/f", b"good"),
+    ),
+    "ja3": ("alert tls any any -> any any (ja3.hash; dataset:isset,x,type string,load FILE;", [], []),
+}
+
+
+@LISTS
+@pytest.mark.parametrize("t", DATASETS)
+def test_suricata_looks_into_datasets(listed: Callable[..., Path], which: str, t: str, tmp_path: Path) -> None:
+    rule, listed_traffic, other_traffic = DATASETS[t]
+    if which != "good" and t in {"md5", "sha256"}:  # those keywords refuse a file without a line, datasets do not
+        rule = f"alert http any any -> any any (file.data; to_{t}; dataset:isset,x,type {t},load FILE;"
+    path, rules = listed(which, "suricata-dataset", t), tmp_path / "own.rules"
+    rules.write_text(rule.replace("FILE", str(path)) + ' msg:"listed"; sid:1;)\n')
+    said = suricata("-T", "-c", str(configured(tmp_path)), "-S", str(rules), "-l", str(tmp_path))
+    assert "1 rules successfully loaded, 0 rules failed" in said
+    assert not re.search(r"Warning: (?!counters)|Error", said)
+    if which == "good" and listed_traffic:
+        assert alerts(tmp_path, rules, listed_traffic, PATH) == ["listed"]
+        assert alerts(tmp_path, rules, other_traffic, PATH) == []

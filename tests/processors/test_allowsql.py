@@ -63,7 +63,7 @@ def taken_out(rows: list[dict[str, Any]], allowed: list[dict[str, Any]], urls: s
 
 
 @pytest.mark.parametrize("urls", ["host-only", "all"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(inputs=things, entries=things)
 def test_allow_takes_out_what_its_rules_say(views: Any, row: Any, urls: str, inputs: Any, entries: Any) -> None:
     rows, allowed = [row(*i) for i in inputs], [row(*e, "wl") for e in entries]
@@ -92,7 +92,7 @@ def test_allow_takes_out_what_its_rules_say(views: Any, row: Any, urls: str, inp
         assert sorted(short, key=str) == sorted(out, key=str), "without networks there is nothing to cut"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(inputs=things, before=things, after=things, urls=st.sampled_from(["host-only", "all"]))
 def test_a_changed_entry_reaches_every_row_whose_result_changes(
     views: Any, row: Any, inputs: Any, before: Any, after: Any, urls: str
@@ -121,7 +121,7 @@ def test_a_list_that_is_not_prefix_free_would_lose_the_wide_entry(views: Any, ro
 
 
 @given(st.lists(st.lists(st.sampled_from("abz-"), min_size=1, max_size=4), max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_reduced_domains_are_prefix_free_and_cover_the_same(views: Any, row: Any, hosts: list[list[str]]) -> None:
     names = {".".join(labels) for labels in hosts}
     views.table("allowed", [row("domain", name) for name in names])

@@ -54,8 +54,12 @@ outputs:
     kind: microsoft-sentinel
     inputs: merged
     workspace_id: {workspace}
+    workspace_name: {workspace_name}
+    subscription_id: {subscription}
+    resource_group: {group}
     credentials: *entra
   later: {{kind: microsoft-defender, inputs: merged}}
+  block: {{kind: list, inputs: merged, max_tlp: amber}}
   red-defender: {{kind: microsoft-defender, team: red, inputs: red-feed}}
 teams: {{red: {{title: "{script}"}}}}
 """
@@ -99,5 +103,7 @@ def _configure(directory: Path, sandbox: Sandbox) -> None:
         "tenant": sandbox.tenant_id, "client": sandbox.client_id, "secret": sandbox.client_secret,
         "login": sandbox.login_url, "ca": sandbox.ca_file, "defender": sandbox.defender_url,
         "sentinel": sandbox.sentinel_url, "arm": sandbox.arm_url, "workspace": sandbox.workspace_id,
+        "workspace_name": sandbox.workspace_name, "subscription": sandbox.subscription_id,
+        "group": sandbox.resource_group,
     }  # fmt: skip
     (directory / "tipline.yml").write_text(_CONFIG.format(script=SCRIPT, **names))

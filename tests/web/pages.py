@@ -31,6 +31,7 @@ PAGES = [
     "/feeds/add?kind=csv",
     "/feeds/plain/edit",
     "/feeds/misp",
+    "/lists",
     "/activity",
     "/activity?action=login&text=a&since=2026-01-01",
     "/activity/logs",

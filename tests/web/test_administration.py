@@ -16,6 +16,7 @@ PAGES = [
     f"/administration/users/{stage.ADMIN}",
     "/administration/teams",
     "/administration/teams/red",
+    "/administration/readers",
     "/administration/keys",
     "/administration/sessions",
     "/administration/health/checks",

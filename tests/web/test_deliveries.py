@@ -186,16 +186,30 @@ def test_the_preview_shows_requests_without_secrets_and_makes_none(page: Page, f
     assert imports(far) == calls
 
 
-def test_sentinels_objects_are_counted_by_type_source_confidence_and_end(page: Page, far: FarLab) -> None:
-    found = view(page, far, "/deliveries/sentinel/sentinel")
-    has = found["has"]
-    assert isinstance(has, dict)
-    assert sum(has["types"].values()) == len(far.sandbox.sentinel_objects())
-    assert set(has["confidence"]) == {"75"}
-    assert has["sources"] == {"feed": 120, "sharp": 5}
-    assert has["newest"]
-    page.goto(far.ui("/deliveries/sentinel/sentinel"))
-    expect(page.get_by_role("row").filter(has_text="75 to 99")).to_be_visible()
+def test_sentinels_objects_are_counted_and_listed_as_received_and_as_shown_there(page: Page, far: FarLab) -> None:
+    path = "/deliveries/sentinel/sentinel"
+    there = len(far.sandbox.sentinel_objects())
+    found = view(page, far, path)
+    assert sum(found["has"]["types"].values()) == there
+    assert set(found["has"]["confidence"]) == {"75"}
+    assert found["has"]["sources"] == {"feed": 120, "sharp": 5}
+    assert found["has"]["newest"] == found["items"][0]["received"]
+    page.goto(far.ui(path))
+    page.get_by_role("button", name="Read the workspace now").click()
+    page.get_by_role("link", name="Sentinel", exact=True).click()
+    expect(page.get_by_text("The workspace was read")).to_be_visible()
+    expect(page.get_by_role("region", name="By confidence").get_by_role("row").last).to_contain_text(f"{there}{there}")
+    expect(page.locator("table.items .badge", has_text="as sent")).to_have_count(50)
+    page.get_by_role("link", name="sharp").click()
+    expect(page.locator("table.items tbody tr")).to_have_count(5)
+    pages = [view(page, far, path)]
+    while pages[-1]["next"]:
+        pages.append(view(page, far, f"{path}?after={quote(pages[-1]['next'])}"))
+    seen = [each["value"] for part in pages for each in part["items"]]
+    assert (len(seen), len(set(seen))) == (there, there)
+    assert view(page, far, f"{path}?confidence=75&type=sha256&expires=30d")["items"]
+    assert not view(page, far, f"{path}?confidence=0")["items"]
+    assert view(page, far, f"{path}?whose=foreign")["items"] == []
 
 
 def test_a_viewer_sees_everything_and_changes_nothing(browser: Browser, far: FarLab) -> None:
@@ -236,6 +250,7 @@ def test_hostile_words_in_every_parameter_are_text(page: Page, far: FarLab) -> N
         ("/defender/queue", ("waiting", "text", "after")),
         ("/defender/defender", ("tab", "whose", "action", "severity", "by", "expires", "text", "after")),
         ("/defender/preview", ("limit",)),
+        ("/sentinel/sentinel", ("whose", "type", "source", "confidence", "expires", "text", "after")),
     ):
         for name in names:
             for word in (far_stage.HOSTILE, "'; DROP TABLE receipts; --", "%", "\x00", "x" * 5000):
@@ -257,3 +272,6 @@ def test_page_api_and_command_agree(far: FarLab, page: Page) -> None:
     assert json.dumps(api.json()["receipts"]) == json.dumps(shown["receipts"])
     for path in ("far-side", "slots", "defender?whose=foreign", "preview"):
         assert page.request.get(f"{far.url}/api/v1/deliveries/defender/{path}", headers={"authorization": made}).ok
+    api = page.request.get(f"{far.url}/api/v1/deliveries/sentinel/sentinel?limit=50", headers={"authorization": made})
+    shown = view(page, far, "/deliveries/sentinel/sentinel")
+    assert [each["key"] for each in api.json()["items"]] == [each["key"] for each in shown["items"]]

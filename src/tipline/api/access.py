@@ -22,8 +22,7 @@ from tipline.api.client import address_of, in_networks
 from tipline.engine.asker import Asker
 from tipline.engine.core import Engine
 from tipline.engine.signin import SignIn
-from tipline.model.tlp import RED
-from tipline.outputs.access import ANY, AccessSettings
+from tipline.outputs.access import AccessSettings
 from tipline.passwords import verify
 
 _MOST_PARAMETERS = 100
@@ -130,16 +129,11 @@ class Gate:
         if reader is not None:
             return self._opens(settings, reader)
         user = self.user_of(request)
-        if user is None or (settings.max_tlp >= RED and not user.asker.owns(settings)):
-            return False
-        return ANY in settings.tags or bool(user.tags & set(settings.tags))
+        return user is not None and settings.opens_to(user.tags, owns=user.asker.owns(settings))
 
     def _opens(self, settings: AccessSettings, name: str) -> bool:
         reader = self._engine.configuration.settings.readers.get(name)
-        # Red never leaves a team, whatever names and tags say.
-        if reader is None or (settings.max_tlp >= RED and reader.team != settings.team):
-            return False
-        return name in settings.readers or ANY in settings.tags or bool(set(reader.tags) & set(settings.tags))
+        return reader is not None and settings.opens_to(reader.tags, owns=reader.team == settings.team, reader=name)
 
     def _reader(self, request: Request, given: Shown) -> str | None:
         """Which reader asks; empty: somebody with a reader's name and a wrong password; None: no reader.

@@ -7,8 +7,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tipline.api.access import gate
 from tipline.api.identity import Identity
 from tipline.api.sign_on import SignOns, listed
+from tipline.engine.served import served
 from tipline.web.session import Person
 
 
@@ -58,6 +60,12 @@ class AccountsDoor:
         """Sign out."""
         self.identity.sign_out(request)
         self.identity.drop_cookie(response)
+
+    def reads(self, request: Request, output: str) -> bool:
+        """Whether whoever asks may read a served output as they are, without a key of its own."""
+        engine = self.identity.engine
+        settings = served(engine).get(output)
+        return settings is not None and gate(engine).admits(settings, request)
 
     def ways(self) -> list[tuple[str, str]]:
         """Other ways to sign in: (label, address)."""

@@ -19,11 +19,10 @@ from tipline.api.feedquery import BadQueryError, FeedQuery, negotiate, parse_que
 from tipline.engine.core import Engine
 from tipline.engine.listfiles import DEFAULT, NotReadyError, list_files
 from tipline.engine.prepared import SUFFIXES, Encoding, Prepared
+from tipline.engine.served import addresses
 from tipline.engine.times import iso
 from tipline.outputs.list import ListKind
-from tipline.outputs.render import MEDIA_TYPES, SPECS, Dialect, layout
-from tipline.outputs.render.dialect import FORMATS, dialect
-from tipline.store.schema import published_table
+from tipline.outputs.render import MEDIA_TYPES, Dialect, layout
 
 # Requests that wait for files to be made, each in a thread.
 _MOST_WAITING = 4
@@ -125,25 +124,8 @@ class Feeds:
             version, made = prepared.version, prepared.made
             entry |= {"count": made.rows, "version": version.seq, "updated": iso(version.moment())}
             entry["left_out"] = made.left_out
-        types = await to_thread.run_sync(self._types, name)
-        return {**entry, "access": output.settings.access, "addresses": _addresses(name, types)}
-
-    def _types(self, name: str) -> set[str]:
-        """The types that a list holds."""
-        table = published_table(self._engine.graph.ids[name])
-        with self._engine.lake.reading() as con:
-            return {str(kind) for (kind,) in con.execute(f"SELECT DISTINCT type FROM {table}").fetchall()}
-
-
-def _addresses(name: str, types: set[str]) -> dict[str, str]:
-    """The address of each dialect that can carry something of a list; of an empty list, of each."""
-    plain = f"/feeds/{name}"
-    found: dict[str, str] = {}
-    for form in FORMATS:
-        carried = SPECS[form].carried(dialect(form))
-        if carried is None or not types or types & set(carried):
-            found[form] = plain if form == "plain" else f"{plain}?v={form}"
-    return found
+        found = await to_thread.run_sync(addresses, self._engine, name)
+        return {**entry, "access": output.settings.access, "addresses": found}
 
 
 async def _answer(

@@ -48,11 +48,11 @@ class Identity:
 
     def __init__(self, engine: Engine, token: str) -> None:
         self.accounts = Accounts(engine.control, engine.clock)
-        self._engine = engine
+        self.engine = engine
         self._token = token
 
     def _proxies(self) -> Sequence[str]:
-        return self._engine.configuration.settings.http.trusted_proxies
+        return self.engine.configuration.settings.http.trusted_proxies
 
     def address(self, request: Request) -> str:
         """Where a request comes from."""
@@ -65,11 +65,11 @@ class Identity:
     @property
     def sign_on(self) -> SignOnSettings:
         """Who vouches for people, as it is configured now."""
-        return self._engine.configuration.settings.single_sign_on
+        return self.engine.configuration.settings.single_sign_on
 
     def base(self, request: Request) -> str:
         """Where browsers reach this server: as it is configured, or else as this one asks."""
-        configured = self._engine.configuration.settings.http.url
+        configured = self.engine.configuration.settings.http.url
         scheme = "https" if self.is_https(request) else "http"
         return configured or f"{scheme}://{request.url.netloc}"
 
@@ -142,11 +142,11 @@ class Identity:
         Raises:
             RequestError: the token is wrong, there is a user already, or name or password is refused.
         """
-        right = "" if self.sign_on.only else first_token(self._engine)
+        right = "" if self.sign_on.only else first_token(self.engine)
         if not right or not secrets.compare_digest(right.encode(), token.strip().encode()):
             raise RequestError("the token is wrong, or was used", fix="see what `tipline serve` printed at its start")
         made = self.accounts.add(name, role="admin", team="default", password=password)
-        control, now = self._engine.control, self._engine.clock()
+        control, now = self.engine.control, self.engine.clock()
         audit(control, now, name, "default", "first admin", name, {"after": plain(made)}, address=self.address(request))
         return made
 
@@ -225,7 +225,7 @@ class Identity:
         for settings in self.sign_on.issuers.values():
             if settings.keys_last and (user["subject"] or "").startswith(f"{settings.issuer} "):
                 seen = user["seen"] or user["created"]
-                return bool(self._engine.clock() - seen > settings.keys_last)
+                return bool(self.engine.clock() - seen > settings.keys_last)
         return False
 
     def _by_cookie(self, request: Request) -> Principal | None:

@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
 # The modules with commands, in the order of the reference.
 _MODULES = (
     "configuring", "library", "importing", "running", "looking", "changing", "delivering", "overriding",
-    "accounts", "secrets", "upkeep",
+    "warning_lists", "accounts", "secrets", "upkeep",
 )  # fmt: skip
 
 

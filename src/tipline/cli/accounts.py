@@ -54,6 +54,14 @@ def user_list(session: Session) -> None:
     session.show(found, table(columns, [[each[word] for word in columns] for each in found["users"]]))
 
 
+@command("readers", group=users)
+def user_readers(session: Session) -> None:
+    """Feed readers (accounts, and `readers` of the configuration), and the outputs that each may read."""
+    found = session.call("readers")
+    columns = ("name", "known_by", "team", "tags", "outputs")
+    session.show(found, table(columns, [[each[word] for word in columns] for each in found["readers"]]))
+
+
 @command("change", group=users)
 def user_change(
     session: Session,

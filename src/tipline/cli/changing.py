@@ -10,8 +10,9 @@ import typer
 from rich.text import Text
 
 from tipline.cli.base import FAILED, Session, command
-from tipline.cli.show import line, reason_words, table
+from tipline.cli.show import line, table
 from tipline.errors import ConfigError
+from tipline.model.reasons import meaning
 
 Values = Annotated[list[str], typer.Argument(metavar="VALUE...", help="Indicators; - reads them from standard input.")]
 Value = Annotated[str, typer.Argument(help="An indicator, network or domain.")]
@@ -53,7 +54,7 @@ def add(
     session.show(
         found,
         line(f"{found['source']}: {found['added']} added, {found['changed']} changed"),
-        *(line("refused:", f"{r['value']}: {reason_words(r['reason'])}", style="red") for r in found["refused"]),
+        *(line("refused:", f"{r['value']}: {meaning(r['reason'])}", style="red") for r in found["refused"]),
         *_outputs(found["outputs"]),
     )
     if found["refused"]:
@@ -98,6 +99,10 @@ def allow(
     if not found["outputs"]:
         lines.append(line("no output held it"))
     lines += [line(f"{name}: a guard holds it back: tipline holds", style="yellow") for name in found["held"]]
+    lines += [
+        line(f"still on {each['output']}: {each['type']} {each['value']} covers it; allow that, too", style="yellow")
+        for each in found["left"]
+    ]
     if found["receipts"]:
         columns = ("output", "type", "value", "state", "far_id", "reason")
         lines += [

@@ -12,8 +12,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tipline.cli.base import FAILED, Session, command, print_json
-from tipline.cli.show import branch, line, reason_words, sets, table
+from tipline.cli.show import branch, line, sets, table
 from tipline.errors import TiplineError
+from tipline.model.reasons import meaning
 
 
 @command()
@@ -65,7 +66,7 @@ def lookup(
     rows = []
     for entry in found:
         if entry["problem"]:
-            rows.append((entry["asked"], "", reason_words(entry["problem"]), "", "", ""))
+            rows.append((entry["asked"], "", meaning(entry["problem"]), "", "", ""))
         elif not entry["hits"]:
             rows.append((entry["asked"], "", "not published", "", "", ""))
         rows += [
@@ -144,6 +145,7 @@ def why_tree(found: dict[str, Any]) -> Tree:
         ),
     )
     branch(tree, "receipts", (_receipt(receipt) for receipt in found["receipts"]))
+    branch(tree, "warning lists", (_on_list(each) for each in found["warning_lists"]))
     branch(
         tree,
         "history",
@@ -175,6 +177,11 @@ def _step(step: dict[str, Any]) -> Text:
     ways = f"on the way to {', '.join(step['outputs'])}" if step["reason"] in {"tlp", "not-actionable"} else ""
     style = "red" if step["decision"] == "dropped" else ""
     return line(f"{step['node']}:", step["decision"], reason, step["value"], ways, style=style)
+
+
+def _on_list(each: dict[str, Any]) -> Text:
+    entries = f"({', '.join(each['entries'])})" if each["entries"] else ""
+    return line(each["list"], "drops" if each["action"] == "drop" else "tags", entries, each["title"])
 
 
 def _receipt(receipt: dict[str, Any]) -> Text:

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from textwrap import dedent
-from typing import NamedTuple
 
 from tipline.cli.reference_settings import table
-from tipline.model.reasons import DROP_REASONS
-
-
-class Reason(NamedTuple):
-    """One reason: who gives it, and what it means."""
-
-    by: str
-    meaning: str
-
+from tipline.model.reasons import DROP_REASONS, NODE_REASONS, Reason
 
 # What a format says of a row that it cannot read at all.
 FORMAT_REASONS = {"bad-row": "the record does not have the form that the source's settings describe"}
-# What a node says of an indicator that it does not pass on; details follow the code after a colon.
-NODE_REASONS: dict[str, Reason] = {
-    "expired": Reason("every node", "the claim is over: its own end, or the source's `expire`"),
-    "tlp": Reason("every output", "above the output's `max_tlp`, or red of another team"),
-    "not-actionable": Reason("every output", "the source says not to act on it (`to_ids` off)"),
-    "filter": Reason("filter, `where`", "the expression is not true for it"),
-    "not-an-address": Reason("ranges", "only addresses, networks and ranges pass"),
-    "allowed by": Reason("`allow`", "an allow-list holds it, or a domain or network above it; the entry is named"),
-    "cut": Reason("`allow`", "an allow-list covers part of the range; its pieces go on as ranges of their own"),
-    "network-too-wide": Reason("Defender, Sentinel", "more addresses than `expand` allows"),
-    "unsupported-type": Reason("Defender, Sentinel", "the far side has no indicators of this type"),
-    "md5-refused": Reason("Defender", "MD5 hashes are sent only with `md5: true`"),
-    "action-not-allowed": Reason("Defender", "the configured action does not exist for this type"),
-    "internal-address": Reason("Defender", "a private or reserved address; Defender takes those of the Internet"),
-    "too-long": Reason("Defender", "longer than Defender takes (800 characters)"),
-    "wildcard": Reason("Defender", "a domain with `*`; a domain covers its sub-domains anyway"),
-}
 # Why a published indicator is not at the far side now; `deliveries` counts them.
 WAITING_REASONS: dict[str, Reason] = {
     "ended": Reason("every delivery", "its own end has passed; no far side would take it"),
@@ -78,6 +53,6 @@ def reasons_page() -> str:
     return "\n\n".join(blocks)
 
 
-def _reasons(reasons: dict[str, Reason]) -> str:
+def _reasons(reasons: Mapping[str, Reason]) -> str:
     rows = ((f"`{code}`", reason.by, reason.meaning) for code, reason in reasons.items())
     return table(("Reason", "Given by", "Meaning"), rows)

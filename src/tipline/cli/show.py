@@ -9,8 +9,6 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from tipline.model.reasons import DROP_REASONS
-
 _GREEN = ("ok", "unchanged", "accepted", "added", "clean")
 _YELLOW = ("held", "warning", "needs credentials", "shadow", "parked", "skipped", "unverifiable")
 _RED = ("failing", "failed", "dropped", "drift", "removed", "dead")
@@ -75,11 +73,6 @@ def branch(tree: Tree, title: str, lines: Iterable[Text]) -> None:
         under = tree.add(Text(title, style="bold"))
         for each in found:
             under.add(each)
-
-
-def reason_words(code: str) -> str:
-    """A reason for dropping, as a sentence if there is one."""
-    return DROP_REASONS.get(code, code)
 
 
 def sets(override: dict[str, Any]) -> str:

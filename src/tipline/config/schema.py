@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from tipline.config.section import Section
 from tipline.config.sign_on import SignOnSettings, is_safe
+from tipline.config.warning_lists import WarningSettings
 from tipline.durations import Duration
 from tipline.kinds import Kind, Names, NodeSettings
 from tipline.outputs.access import KEY_LENGTH, network_text
@@ -88,7 +89,8 @@ class StoreSettings(Section):
 
     memory_limit: str = Field(
         default="2GB",
-        description="Memory that the database may use; a body of 100 MB or more is taken in with 96 MiB of it.",
+        description="Memory that the database may use. Bodies of 100 MB or more are taken in with 96 MiB of it, lists"
+        " written and deliveries planned with 256 MiB, outputs evaluated with 512 MiB, unless that proves too little.",
     )
     threads: int = Field(default=2, ge=1, description="Threads that the database may use.")
     retention: Duration = Field(default=timedelta(days=30), description="How long logs and history are kept.")
@@ -134,6 +136,9 @@ class Settings(Section):
         default_factory=dict, description="Who reads outputs with `access: readers`, by name."
     )
     single_sign_on: SignOnSettings = Field(default_factory=SignOnSettings, description="Who vouches for people.")
+    warning_lists: WarningSettings = Field(
+        default_factory=WarningSettings, description="Lists of what is well known, and seldom bad."
+    )
     store: StoreSettings = Field(default_factory=StoreSettings, description="The embedded database.")
     alerts: list[AlertSettings] = Field(default_factory=list, description="Where alerts go.")
 

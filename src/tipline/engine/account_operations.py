@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tipline.durations import Duration
 from tipline.engine.accounts import RATE, Accounts
 from tipline.engine.operation import Base, operation
+from tipline.engine.served import served
 from tipline.engine.visible import NotYoursError
 from tipline.model.roles import Role
 
@@ -97,6 +98,41 @@ class AccountOperations(Base):
         self.accounts.remove(name)
         self._note("user remove", name, before=before, after=None)
         return {"removed": name}
+
+    @operation
+    def readers(self) -> dict[str, Any]:
+        """Who reads lists, TAXII collections and MISP feeds: feed readers with their tags, and who may read what.
+
+        Returns:
+            readers (of the configuration, and users of the role reader) with the outputs that are open to them, and
+            outputs with who may read them (`anybody`: access public, key or network).
+        """
+        self._everywhere()
+        outputs = served(self.engine)
+        listed = self.engine.configuration.settings.readers
+        people = [each for each in self.accounts.users() if each["role"] == "reader" and not each["disabled"]]
+        readers = [
+            {"name": name, "known_by": "configuration", "team": one.team, "tags": one.tags, "note": one.note,
+             "outputs": [each for each, settings in outputs.items()
+                         if settings.opens_to(one.tags, owns=one.team == settings.team, reader=name)]}
+            for name, one in listed.items()
+        ] + [
+            {"name": each["name"], "known_by": "account", "team": each["team"], "tags": each["tags"],
+             "note": each["display"],
+             "outputs": [name for name, settings in outputs.items()
+                         if settings.opens_to(each["tags"], owns=each["team"] == settings.team)]}
+            for each in people
+        ]  # fmt: skip
+        return {
+            "readers": sorted(readers, key=lambda one: one["name"]),
+            "outputs": [
+                {"name": name, "kind": self.engine.graph.outputs[name].kind, "team": settings.team,
+                 "access": settings.access, "tags": settings.tags, "networks": settings.networks,
+                 "keys": len(settings.keys), "anybody": settings.access != "readers",
+                 "readers": sorted(one["name"] for one in readers if name in one["outputs"])}
+                for name, settings in outputs.items()
+            ],
+        }  # fmt: skip
 
     @operation
     def keys(self, user: str | None = None) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from tipline.engine.core import Engine
 from tipline.engine.leaving import RETIREMENT, released
 from tipline.engine.static import publisher
 from tipline.engine.times import iso
+from tipline.engine.warning_refresh import own
 from tipline.microsoft.credentials import Credentials
 from tipline.store.control import DELIVERIES
 from tipline.store.records import open_holds, rows
+from tipline.store.warning_fetches import fetches
 
 _LAG = timedelta(hours=1)
 # Days before a secret's end at which people are told (again).
@@ -21,7 +23,8 @@ _WARN_DAYS = (1, 7, 30)
 
 def conditions(engine: Engine) -> list[Condition]:
     """Every condition that holds now."""
-    return [*_sources(engine), *_holds(engine), *_deliveries(engine), *_secrets(engine), *_static(engine)]
+    nodes = [*_sources(engine), *_holds(engine), *_deliveries(engine)]
+    return [*nodes, *_secrets(engine), *_static(engine), *_warning_lists(engine)]
 
 
 def _sources(engine: Engine) -> list[Condition]:
@@ -85,6 +88,15 @@ def _static(engine: Engine) -> list[Condition]:
     return [
         Condition(f"files at {target} not published", "warning", f"{why}; it is tried again every minute")
         for target, why in publisher(engine).problems().items()
+    ]
+
+
+def _warning_lists(engine: Engine) -> list[Condition]:
+    used = {name for name, each in own(engine).items() if each.enabled}
+    failing = [each for name, each in fetches(engine.control).items() if name in used and each.failing_since]
+    return [
+        Condition(f"list {each.name} failing", "warning", f"fails since {iso(each.failing_since)}: {each.message}")
+        for each in failing
     ]
 
 

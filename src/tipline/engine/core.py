@@ -16,8 +16,10 @@ from tipline.engine.maintain import age
 from tipline.engine.moments import Moments
 from tipline.engine.poll import Poller, PollResult
 from tipline.engine.times import Clock, utc_now
+from tipline.engine.warnings import Warnings
 from tipline.errors import ConfigError, StoreError
 from tipline.store import versions
+from tipline.store.allowance import EVALUATION
 from tipline.store.control import Control
 from tipline.store.lake import Lake
 from tipline.store.lock import DirectoryLock
@@ -72,7 +74,8 @@ class Engine:
             raise
         self.poller = Poller(self.lake, self.control, self.spool, configuration.path.parent)
         self.moments = Moments()
-        self.evaluator = Evaluator(self.lake, self.control, self.graph, self.moments)
+        self.warnings = Warnings(self.data)
+        self.evaluator = Evaluator(self.lake, self.control, self.graph, self.moments, self.warnings)
 
     @property
     def configuration(self) -> Configuration:
@@ -106,8 +109,13 @@ class Engine:
     def evaluate(self, outputs: Iterable[str] | None = None, *, approved: bool = False) -> list[Evaluated]:
         """Bring outputs (all, unless named) up to date with claims and time."""
         names = [name for name in self.graph.outputs if outputs is None or name in set(outputs)]
-        with self.lake.memory.ample():
-            return self.evaluator.evaluate(names, self.clock(), approved=approved) if names else []
+        if not names:
+            return []
+
+        def work() -> list[Evaluated]:
+            return self.evaluator.evaluate(names, self.clock(), approved=approved)
+
+        return self.lake.memory.tried(EVALUATION, "evaluation", work)
 
     def tick(self) -> None:
         """What time alone does to claims: expired ones leave, and a source that failed too long is withdrawn."""

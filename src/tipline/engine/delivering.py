@@ -26,4 +26,4 @@ class Delivering(Base):
         if self.scheduler.alive:
             self.scheduler.deliveries.wake(outputs)
         else:
-            self.scheduler.deliveries.drain()
+            self.scheduler.deliveries.drain(outputs)

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tipline.durations import Duration
-from tipline.engine import defender_items, journeys
+from tipline.engine import defender_items, journeys, sentinel_items
 from tipline.engine.defender_items import ItemFilter
 from tipline.engine.delivering import Delivering
 from tipline.engine.operation import operation
 from tipline.engine.people import RequestError
 from tipline.engine.reconcile import CLEAN, DRIFT, SKIPPED
+from tipline.engine.sentinel_items import ObjectFilter
 from tipline.engine.trends import delivery_trend
 from tipline.store import receipt_search
 from tipline.store.receipt_search import Wanted
@@ -161,6 +162,27 @@ class DeliveryOperations(Delivering):
         if self.engine.graph.outputs[output].kind != "microsoft-defender":
             raise RequestError(f"{output} is no Defender output", fix="name one of kind microsoft-defender")
         found = defender_items.defender_items(self.engine, output, wanted, limit, after)
+        (state,) = (each for each in self.deliveries()["deliveries"] if each["output"] == output)
+        return {**found, "output": output, "read": state["last_reconcile"]}
+
+    @operation
+    def sentinel_items(
+        self,
+        output: str,
+        wanted: ObjectFilter,
+        limit: int = Field(default=100, ge=1, le=_MOST),
+        after: tuple[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """A Sentinel workspace's indicators, the last received first: by our receipts, and as the workspace shows them.
+
+        Returns:
+            items (each with `there`, as the workspace showed it), next, reported (objects, foreign, ended, and counts
+            by types, sources, confidence and ends; none if it was never read), and read: when it was.
+        """
+        self._delivered(output)
+        if self.engine.graph.outputs[output].kind != "microsoft-sentinel":
+            raise RequestError(f"{output} is no Sentinel output", fix="name one of kind microsoft-sentinel")
+        found = sentinel_items.sentinel_items(self.engine, output, wanted, limit, after, set(self._seen()))
         (state,) = (each for each in self.deliveries()["deliveries"] if each["output"] == output)
         return {**found, "output": output, "read": state["last_reconcile"]}
 

@@ -26,7 +26,7 @@ from tipline.formats.stixstream import Objects
 from tipline.formats.stixsurvey import CONTEXT, Object, text
 from tipline.model.normalise import conform
 from tipline.model.policy import Policy
-from tipline.model.reasons import DROP_REASONS
+from tipline.model.reasons import meaning
 from tipline.sources.ingest import Ingest
 
 _FORMAT = "stix2"
@@ -143,7 +143,7 @@ def _records(source: Ingest, path: Path, policy: Policy) -> tuple[set[str], dict
         taken.update(judged.filter(pl.col("drop").is_null() | pl.col("drop").is_in(_FOLLOWED))["record"])
         for record, reason in judged.filter(pl.col("drop").is_not_null()).iter_rows():
             code, _, detail = reason.partition(":")
-            refused.setdefault(record, f"{DROP_REASONS.get(code, code)}{f' ({detail.strip()})' if detail else ''}")
+            refused.setdefault(record, f"{meaning(code)}{f' ({detail.strip()})' if detail else ''}")
     return taken, refused
 
 

@@ -19,6 +19,7 @@ from tipline.engine.positions import Position, State, advance_clocks, current_po
 from tipline.engine.publish import FEED_ADDED, FEED_REMOVED, Counts, compare, explain, write
 from tipline.engine.touch import Span, Touched, touch
 from tipline.engine.views import Views
+from tipline.engine.warnings import POSITION, Warnings
 from tipline.store.control import Control
 from tipline.store.lake import Lake
 from tipline.store.records import approved_fingerprints, end_hold, open_hold, open_holds, record_runs, set_hold
@@ -55,6 +56,7 @@ class Evaluator:
     control: Control
     graph: Graph
     moments: Moments
+    warnings: Warnings
 
     def evaluate(self, outputs: list[str], at: datetime, *, approved: bool = False) -> list[Evaluated]:
         """Evaluate outputs as of a moment, all in one transaction.
@@ -72,6 +74,7 @@ class Evaluator:
             there = [name for name in outputs if name in self.graph.outputs]
             advance_clocks(con, at)
             now = current_positions(con, self.graph, at)
+            now[POSITION] = Position(self.warnings.bring_up(con, self.graph, at), at)
             states = output_states(con)
             for (audience, incremental), names in self._groups(there, states, at).items():
                 mine = {name: states[self.graph.ids[name]] for name in names}
@@ -91,7 +94,7 @@ class Evaluator:
         groups: dict[tuple[Audience, bool], list[str]] = defaultdict(list)
         for name in outputs:
             state = states[self.graph.ids[name]]
-            known = {*self.graph.feeds(name), *self.graph.allows(name)} <= set(state.cursor)
+            known = self._followed(name) <= set(state.cursor)
             same = state.fingerprint == self.graph.fingerprint(name)
             incremental = bool(state.as_of and state.as_of <= at and known and same)
             groups[self.graph.audience(name), incremental].append(name)
@@ -134,7 +137,7 @@ class Evaluator:
     def _span(self, states: dict[str, State], at: datetime, now: dict[str, Position]) -> Span:
         before: dict[str, Position] = {}
         for name, state in states.items():
-            for source in {*self.graph.feeds(name), *self.graph.allows(name)}:
+            for source in self._followed(name):
                 mine, other = state.cursor[source], before.get(source)
                 before[source] = (
                     mine if other is None else Position(min(mine.commit, other.commit), min(mine.moment, other.moment))
@@ -210,11 +213,15 @@ class Evaluator:
         if held:
             con.execute("UPDATE output_state SET seq = ? WHERE output = ?", [seq, number])
             return
-        own = {source: now[source] for source in {*self.graph.feeds(name), *self.graph.allows(name)}}
+        own = {source: now[source] for source in self._followed(name)}
         con.execute(
             "UPDATE output_state SET seq = ?, cursor = ?, as_of = ?, fingerprint = ? WHERE output = ?",
             [seq, positions_json(own), at, self.graph.fingerprint(name), number],
         )
+
+    def _followed(self, name: str) -> set[str]:
+        """What an output keeps its positions of: sources, and the warning lists."""
+        return {*self.graph.feeds(name), *self.graph.allows(name), POSITION}
 
     def _note_hold(self, name: str, trip: Trip | None, at: datetime) -> bool:
         if trip is None:

@@ -66,14 +66,21 @@ def forget(deliverer: Deliverer, far_ids: set[str]) -> None:
     new.replace(path)
 
 
-def last_listing(engine: Engine, output: str) -> pl.DataFrame:
-    """What the far side of an output showed when it was last read; empty if it never was (by this version)."""
+def listing_file(engine: Engine, output: str) -> Path | None:
+    """The file of what the far side of an output showed when it was last read; None if it never was."""
     lake = engine.lake.path
     path: Path | None = lake.parent / _FOLDER / f"{engine.graph.ids[output]}.parquet" if lake else None
-    if path is None or not path.exists():
-        return pl.DataFrame(schema=COLUMNS)
-    found = pl.read_parquet(path)
-    return found if found.columns == list(COLUMNS) else pl.DataFrame(schema=COLUMNS)
+    return path if path is not None and path.exists() and _is_ours(path) else None
+
+
+def last_listing(engine: Engine, output: str) -> pl.DataFrame:
+    """What the far side of an output showed when it was last read; empty if it never was (by this version)."""
+    path = listing_file(engine, output)
+    return pl.DataFrame(schema=COLUMNS) if path is None else pl.read_parquet(path)
+
+
+def _is_ours(path: Path) -> bool:
+    return list(pl.read_parquet_schema(path)) == list(COLUMNS)
 
 
 def _json(item: FarItem) -> str:

@@ -16,11 +16,13 @@ from tipline.engine.leaves import DEFAULT_CONFIDENCE
 from tipline.engine.lookup import judge
 from tipline.engine.times import literal
 from tipline.engine.visible import claims_cut, published_seen
+from tipline.engine.warnings import in_use, numbers
 from tipline.model.keys import key, kh
 from tipline.model.normalise import normalise_one
 from tipline.model.policy import Policy
 from tipline.model.refang import refang
 from tipline.model.tlp import AMBER, NAMES
+from tipline.processors.warningsql import NARROW, Entries, hits
 
 MOST_VALUES = 10_000
 _EVERYTHING = Policy.allow_list()
@@ -73,12 +75,16 @@ def matching(con: duckdb.DuckDBPyConnection, engine: Engine, asker: Asker, wante
             return Matching({})
         keys = f"SELECT key FROM {published_seen(graph, wanted.output, asker)}"
     shared = _shared(con, wanted)
+    listed = _list_of(con, engine, wanted.tag)
     parts = {}
     for name, node in graph.sources.items():
         if asker.sees(node.settings) and (not wanted.sources or name in wanted.sources):
             table, cut = claims_cut(graph, name, asker)
-            tests = [*cut, *shared, *_own(engine, name, wanted)]
+            tests = [*cut, *shared, *_own(engine, name, wanted, tagged=listed is None)]
             parts[name] = f"{table} WHERE {' AND '.join(tests)}" if tests else table
+    if listed is not None:
+        feeds = {name: part for name, part in parts.items() if name not in engine.configuration.allow_lists}
+        return Matching(_on_list(con, feeds, listed), keys, temporary=True)
     return Matching(parts, keys, temporary=bool(wanted.values))
 
 
@@ -112,7 +118,7 @@ def _shared(con: duckdb.DuckDBPyConnection, wanted: Search) -> list[str]:
     return tests
 
 
-def _own(engine: Engine, name: str, wanted: Search) -> list[str]:
+def _own(engine: Engine, name: str, wanted: Search, *, tagged: bool) -> list[str]:
     """The filters on what a source's settings fill in."""
     settings = engine.graph.sources[name].settings
     tests = []
@@ -121,9 +127,28 @@ def _own(engine: Engine, name: str, wanted: Search) -> list[str]:
     if wanted.tlp:
         levels = [str(NAMES.index(word)) for word in wanted.tlp if word in NAMES]
         tests.append(f"{tlp_of(engine, name)} IN ({', '.join(levels) or 'NULL'})")
-    if wanted.tag is not None and wanted.tag not in settings.tags:
+    if tagged and wanted.tag is not None and wanted.tag not in settings.tags:
         tests.append(f"list_contains(tags, {quoted(wanted.tag)})")
     return tests
+
+
+def _list_of(con: duckdb.DuckDBPyConnection, engine: Engine, tag: str | None) -> dict[int, Entries] | None:
+    """The warning list that a tag stands for, which claims do not have themselves; None if it is no such tag."""
+    used = {each.tag: name for name, each in engine.graph.warning_lists.items() if each.enabled}
+    if tag not in used:
+        return None
+    number = numbers(con).get(used[tag])
+    return {n: each for n, each in in_use(con, engine.graph).items() if n == number}
+
+
+def _on_list(con: duckdb.DuckDBPyConnection, parts: dict[str, str], listed: dict[int, Entries]) -> dict[str, str]:
+    """Of some claims those that stand on a warning list."""
+    query = hits(f"({' UNION ALL '.join(f'SELECT {NARROW} FROM {part}' for part in parts.values())})", listed)
+    if query is None or not parts:
+        return {}
+    con.execute(f"CREATE OR REPLACE TEMP TABLE listed_keys AS SELECT key FROM ({query})")
+    test = "key IN (SELECT key FROM listed_keys)"
+    return {name: f"{part} {'AND' if ' WHERE ' in part else 'WHERE'} {test}" for name, part in parts.items()}
 
 
 def _by_text(asked: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tipline.config.schema import Configuration
+from tipline.config.warning_lists import WarningList, warning_lists
 from tipline.outputs.base import Output
 from tipline.processors.base import Processor, Reach
 from tipline.processors.expression import Clock, compile_filter
@@ -53,6 +55,11 @@ class Graph:
     def outputs(self) -> dict[str, Output]:
         """Outputs by name."""
         return self.configuration.outputs
+
+    @cached_property
+    def warning_lists(self) -> dict[str, WarningList]:
+        """Every warning list as it is configured, by name."""
+        return warning_lists(self.configuration.settings.warning_lists)
 
     def audience(self, output: str) -> Audience:
         """Whom an output is for."""
@@ -136,6 +143,7 @@ class Graph:
         parts: list[Any] = [EVALUATION_VERSION, self._settings(output)]
         parts += [self._settings(name) for name in self.upstream(output)]
         parts += [self._source_settings(name) for name in [*self.feeds(output), *self.allows(output)]]
+        parts.append([[name, each.action] for name, each in self.warning_lists.items() if each.enabled])
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def _settings(self, name: str) -> Any:

@@ -39,6 +39,7 @@ from tipline.outputs.file import FileKind
 from tipline.outputs.list import ListKind
 from tipline.outputs.misp_feed import MispFeedKind
 from tipline.outputs.render import Dialect, render
+from tipline.store.allowance import WRITING
 from tipline.store.schema import log_table, published_table
 
 log = structlog.get_logger()
@@ -214,9 +215,14 @@ class ListFiles:
 
     def _render(self, name: str, dialect: Dialect) -> Prepared:
         """Write the newest version in a dialect."""
+        with self._renders:
+            what = f"list {name} {dialect.text()}"
+            return self._lake.memory.tried(WRITING, what, lambda: self._rendered(name, dialect))
+
+    def _rendered(self, name: str, dialect: Dialect) -> Prepared:
         folder = self._folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        with self._renders, self._lake.reading() as con:
+        with self._lake.reading() as con:
             version = self._version_in(con, name)
             if version is None:
                 raise NotReadyError("the list has not been evaluated yet", where=name)

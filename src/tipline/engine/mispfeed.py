@@ -23,6 +23,7 @@ from tipline.errors import StoreError
 from tipline.model import tlp
 from tipline.outputs.misp_feed import MispFeedKind
 from tipline.outputs.misp_words import WORDS
+from tipline.store.allowance import WRITING
 from tipline.store.schema import objects_table
 
 MANIFEST, HASHES = "manifest.json", "hashes.csv"
@@ -55,13 +56,17 @@ def write(engine: Engine, name: str) -> list[str]:
     folder = output.folder(engine.data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with engine.lake.reading() as con:
-            return _Writer(con, engine, output, folder).run()
+        return engine.lake.memory.tried(WRITING, f"feed {name}", lambda: _written(engine, output, folder))
     except (OSError, duckdb.Error) as exc:
         what = str(exc).splitlines()[0][:300]
         raise StoreError(
             f"{name} could not be written: {what}", where=str(folder), fix="free space, or permit"
         ) from exc
+
+
+def _written(engine: Engine, output: MispFeedKind, folder: Path) -> list[str]:
+    with engine.lake.reading() as con:
+        return _Writer(con, engine, output, folder).run()
 
 
 class _Writer:

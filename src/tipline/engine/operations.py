@@ -22,7 +22,7 @@ from tipline.engine.lookup import lookup
 from tipline.engine.news_operations import NewsOperations
 from tipline.engine.operation import NAMES, Base, operation, plain
 from tipline.engine.override_operations import OverrideOperations
-from tipline.engine.paths import why
+from tipline.engine.paths import still_held, why
 from tipline.engine.people import Entry
 from tipline.engine.rawbody import head_of
 from tipline.engine.search_operations import SearchOperations
@@ -32,6 +32,7 @@ from tipline.engine.team_operations import TeamOperations
 from tipline.engine.upkeep_operations import UpkeepOperations
 from tipline.engine.verify import verify
 from tipline.engine.visible import NotYoursError
+from tipline.engine.warning_operations import WarningOperations
 from tipline.model.keys import key
 from tipline.model.tlp import RED, level
 from tipline.store import overrides
@@ -73,6 +74,7 @@ class Operations(
     DeliveryOperations,
     OverrideOperations,
     UpkeepOperations,
+    WarningOperations,
     Base,
 ):
     """Everything a person can do on one engine."""
@@ -151,7 +153,8 @@ class Operations(
             wait: seconds to wait for far sides' answers when a server delivers in the background.
 
         Returns:
-            What it took out of which outputs, and the far sides' receipts.
+            What it took out of which outputs, the far sides' receipts, and left: what still covers the value where
+            (a domain above it or a network around it goes on being published).
         """
         team, user = self._acting(team, user)
         graph = self.engine.graph
@@ -170,6 +173,7 @@ class Operations(
             "added": account["added"],
             "outputs": [_without_keys(change) for change in taken],
             "held": [result.output for result in evaluated if result.held and result.output in before],
+            "left": still_held(self.engine, value, type, before, self.asker),
             "receipts": self._settled(receipts, keys, wait),
         }
 

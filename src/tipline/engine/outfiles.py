@@ -15,6 +15,7 @@ from tipline.engine.core import Engine
 from tipline.errors import StoreError
 from tipline.outputs.file import FileKind
 from tipline.outputs.render import Context, Rendered, render
+from tipline.store.allowance import WRITING
 from tipline.store.schema import published_table
 
 _CHUNK = 1 << 18
@@ -42,14 +43,18 @@ def write(engine: Engine, name: str) -> Written:
     try:
         if engine.data in path.parents:
             _make_folders(engine.data, path.parent)
-        with replacing(path, mode) as new:
-            with engine.lake.reading() as con:
-                number = engine.graph.ids[name]
-                context = _context(con, number, name)
-                made = render(con, published_table(number), output.dialect(), new.file, context)
-            new.needed = not _same(new.file, path, mode)
+        return engine.lake.memory.tried(WRITING, f"file {name}", lambda: _written(engine, output, path, mode))
     except (OSError, duckdb.Error) as exc:
         raise _explain(exc, path, name) from exc
+
+
+def _written(engine: Engine, output: FileKind, path: Path, mode: int) -> Written:
+    with replacing(path, mode) as new:
+        with engine.lake.reading() as con:
+            number = engine.graph.ids[output.name]
+            context = _context(con, number, output.name)
+            made = render(con, published_table(number), output.dialect(), new.file, context)
+        new.needed = not _same(new.file, path, mode)
     return Written(path, made, new.needed)
 
 

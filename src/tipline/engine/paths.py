@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from tipline.engine.rows import dicts
 from tipline.engine.times import iso
 from tipline.engine.views import Views
 from tipline.engine.visible import seen, without_names
+from tipline.engine.warned import standing
 from tipline.errors import TiplineError
 from tipline.model.keys import key, kh
 from tipline.model.normalise import normalise_one
@@ -79,13 +81,15 @@ def why(engine: Engine, value: str, type_: str | None = None, asker: Asker = LOC
     """Everything known about a value and what covers it, as far as the asker may know it.
 
     Returns:
-        indicator, claims (one a source and record), nodes (what each did), outputs (held since when), log, receipts.
+        indicator, claims (one a source and record), nodes (what each did), outputs (held since when), log, receipts,
+        warning_lists (those that it stands on).
     """
     asked = canonical(value, type_)
     with engine.lake.reading() as con:
+        (on_lists,) = standing(con, engine, [Verdict(asked.type, asked.value, asked.lo, asked.up, asked.rhost)])
         claims = _claims(con, engine, asked, asker)
         steps = _steps(con, engine, asked, claims, asker)
-        published = _published(con, engine, asked, asker)
+        published = _published(con, engine, asked, asker, engine.graph.outputs)
         keys = {asked.key, *(claim["key"] for claim in claims)}
         history = _history(con, engine, keys, asker)
     keys |= {key(row["type"], row["value"]) for row in published}
@@ -97,7 +101,18 @@ def why(engine: Engine, value: str, type_: str | None = None, asker: Asker = LOC
         "outputs": without_names(engine.graph, asker, published),
         "log": without_names(engine.graph, asker, history),
         "receipts": _receipts(engine, {each.hex for each in keys}, asker),
+        "warning_lists": on_lists,
     }
+
+
+def still_held(
+    engine: Engine, value: str, type_: str | None, outputs: Iterable[str], asker: Asker = LOCAL
+) -> list[dict[str, Any]]:
+    """What some outputs hold of a value, or of what covers it: output, type and value."""
+    asked = canonical(value, type_)
+    with engine.lake.reading() as con:
+        found = _published(con, engine, asked, asker, outputs)
+    return [{name: row[name] for name in ("output", "type", "value")} for row in found]
 
 
 def _claims(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker) -> list[dict[str, Any]]:
@@ -213,11 +228,13 @@ def _note_steps(
             ways.append(output)
 
 
-def _published(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker) -> list[dict[str, Any]]:
+def _published(
+    con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker, outputs: Iterable[str]
+) -> list[dict[str, Any]]:
     sought = Sought.of([Verdict(asked.type, asked.value, asked.lo, asked.up, asked.rhost)])
     found = []
-    for name, output in engine.graph.outputs.items():
-        if asker.sees(output.settings):
+    for name in outputs:
+        if asker.sees(engine.graph.outputs[name].settings):
             hits = [hit for _, hit in held(con, engine, name, asker, sought, _PUBLISHED)]
             hits = sorted(hits, key=lambda hit: str(hit["value"]))[:_MOST]
             found += [{"output": name, **{k: v for k, v in hit.items() if k != "how"}} for hit in hits]

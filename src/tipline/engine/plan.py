@@ -73,6 +73,7 @@ def plan(engine: Engine, candidate: Configuration) -> Plan:
         ids = engine.lake.number_nodes(con, candidate.outline(), engine.clock())
         graph = Graph(candidate, ids)
         now = engine.clock()
+        engine.warnings.bring_up(con, graph, now, noted=False)
         moments = {name: p.moment for name, p in current_positions(con, graph, now).items()}
         outputs = [
             _output(con, engine, graph, name, now, moments, new=("output", name) not in before)

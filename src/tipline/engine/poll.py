@@ -25,6 +25,7 @@ from tipline.engine.stage import INCOMING, name_groups, stage
 from tipline.errors import StoreError, TiplineError
 from tipline.sources.ageing import expiries
 from tipline.sources.base import Poll, PollContext, Source
+from tipline.store.allowance import INTAKE, lacked_memory
 from tipline.store.control import Control
 from tipline.store.lake import Lake
 from tipline.store.records import Hold, end_hold, open_hold, record_run, set_hold
@@ -120,7 +121,7 @@ class Poller:
             with closing(self.lake.connection()) as con:
                 return self._poll(con, source, number, at, spool, allow_list=allow_list)
         except (duckdb.OutOfMemoryException, StoreError) as exc:
-            if not _lacked_memory(exc):
+            if not lacked_memory(exc):
                 raise
         log.warning("polled again with more memory", source=source.name)
         with self.lake.memory.ample(), closing(self.lake.connection()) as con:
@@ -143,7 +144,7 @@ class Poller:
             log.warning("feed", source=source.name, message=warning)
         if poll.unchanged:
             return self._unchanged(source, number, at, poll)
-        with self.lake.memory.sparing(wanted=poll.bytes >= LARGE_BODY):
+        with self.lake.memory.sparing(INTAKE, wanted=poll.bytes >= LARGE_BODY):
             return self._take_in(con, source, number, at, context, poll, allow_list=allow_list)
 
     def _take_in(
@@ -328,10 +329,6 @@ def _note_success(con: duckdb.DuckDBPyConnection, number: int, at: datetime, als
         f" {also} WHERE source = ?",
         [at, at, *values, number],
     )
-
-
-def _lacked_memory(exc: duckdb.Error | StoreError) -> bool:
-    return isinstance(exc, duckdb.OutOfMemoryException) or isinstance(exc.__cause__, duckdb.OutOfMemoryException)
 
 
 def _settle(result: PollResult) -> None:

@@ -13,7 +13,7 @@ import duckdb
 import structlog
 
 from tipline.config.schema import Configuration
-from tipline.engine import overriding
+from tipline.engine import overriding, warning_refresh
 from tipline.engine.alerts import Alerts
 from tipline.engine.conditions import conditions
 from tipline.engine.core import Engine
@@ -35,6 +35,7 @@ log = structlog.get_logger()
 _STEP = 1.0  # seconds between looks at the clock
 _TICK = timedelta(seconds=30)  # how often time alone is looked at
 _ALERTS = timedelta(seconds=15)
+_LISTS = timedelta(seconds=15)  # how often it is looked which warning lists are due
 _UPKEEP = timedelta(hours=1)
 _RETRY = timedelta(minutes=5)  # a failing source is tried again after this, or sooner if it is polled more often
 _WORKERS = 4
@@ -71,6 +72,7 @@ class Scheduler:
         self._reloading = threading.Lock()
         self._asked: set[str] = set()
         self._running: dict[str, Future[None]] = {}
+        self._lists: Future[None] | None = None
         self._thread: threading.Thread | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._last: dict[str, datetime] = {}
@@ -141,6 +143,7 @@ class Scheduler:
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="poll") as pool:
             result.polls = [poll for polls in pool.map(lambda name: list(self._polls(name)), names) for poll in polls]
         self.engine.tick()
+        warning_refresh.refresh(self.engine, warning_refresh.due(self.engine))
         result.evaluated = self._evaluate(list(self.engine.graph.outputs))
         result.deliveries = self.deliveries.drain()
         self.publisher.cycle()
@@ -173,6 +176,8 @@ class Scheduler:
         if self._every("tick", _TICK, now):
             self.engine.tick()
             self._evaluate(list(self.engine.graph.outputs))
+        if self._every("warning lists", _LISTS, now) and (self._lists is None or self._lists.done()) and self._pool:
+            self._lists = self._pool.submit(self._refresh_lists)
         if self._every("alerts", _ALERTS, now):
             self._tell()
         if self._every("upkeep", _UPKEEP, now):
@@ -181,6 +186,7 @@ class Scheduler:
             SignIn(self.engine.control, self.engine.clock).prune()
             overriding.end(self.engine.control, self.engine.graph, now)
             forget_heads(self.engine.data, set(self.engine.graph.sources))
+            warning_refresh.forget_others(self.engine)
             for name in self.engine.graph.outputs:
                 sort_published(self.engine.lake, self.engine.graph, name)
 
@@ -236,6 +242,15 @@ class Scheduler:
                     self._evaluate(self.engine.graph.downstream(name))
         except TiplineError as exc:
             log.error("poll", source=name, error=str(exc))
+
+    def _refresh_lists(self) -> None:
+        """Fetch the warning lists that are due; what they say otherwise now changes every output."""
+        try:
+            done = warning_refresh.refresh(self.engine, warning_refresh.due(self.engine))
+            if any(each.changed for each in done):
+                self._evaluate(list(self.engine.graph.outputs))
+        except (TiplineError, duckdb.Error) as exc:
+            log.error("warning lists", error=str(exc))
 
     def _evaluate(self, outputs: list[str], *, approved: bool = False) -> list[Evaluated]:
         results = self.engine.evaluate(outputs, approved=approved)

@@ -15,6 +15,7 @@ from tipline.engine.graph import Graph
 from tipline.engine.moments import Moments
 from tipline.engine.positions import Position
 from tipline.engine.times import literal
+from tipline.engine.warnings import POSITION, log_reaches, logged
 from tipline.processors.allowsql import matched_by
 from tipline.processors.expression import Clock
 from tipline.processors.iptext import family
@@ -42,6 +43,17 @@ class Span:
     expired_only: bool = True
     clocks: list[Clock] = field(default_factory=list)
 
+    @property
+    def revisions(self) -> tuple[int, int]:
+        """From which revision of the warning lists to which."""
+        return self.before[POSITION].commit, self.now[POSITION].commit
+
+    @property
+    def warned(self) -> bool:
+        """Whether warning lists changed."""
+        before, now = self.revisions
+        return before != now
+
 
 @dataclass(frozen=True)
 class Touched:
@@ -62,18 +74,21 @@ def touch(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], span
     """Fill `slice` (keys to evaluate) and `hulls` (address intervals whose published rows are compared)."""
     feeds = sorted({source for name in outputs for source in graph.feeds(name)})
     allows = sorted({source for name in outputs for source in graph.allows(name)})
-    for source in sorted({*feeds, *allows}):
-        if not _log_reaches(con, graph, source, span):
-            return Touched(whole=True)
+    sources = sorted({*feeds, *allows})
+    if not (log_reaches(*span.revisions) and all(_log_reaches(con, graph, source, span) for source in sources)):
+        return Touched(whole=True)
     tests = {name: _time_tests(con, graph, name, span, moments) for name in dict.fromkeys([*feeds, *allows])}
     moved = {name for name in tests if tests[name] or span.before[name].commit != span.now[name].commit}
-    if not moved:
+    if not moved and not span.warned:
         return Touched(keys=False, moved=False)
     con.execute(f"CREATE OR REPLACE TEMP TABLE touched ({_TOUCHED})")
     con.execute("CREATE OR REPLACE TEMP TABLE hulls (family UTINYINT, lo UUID, up UUID)")
     for source in feeds:
         for rows in _changed(graph, source, span, tests[source]):
             con.execute(f"INSERT INTO touched SELECT DISTINCT key, type, lo, up, rhost FROM {rows}")
+    if span.warned:
+        span.expired_only = False
+        con.execute(f"INSERT INTO touched SELECT DISTINCT key, type, lo, up, rhost FROM {logged(*span.revisions)}")
     entries = [rows for name in allows for rows in _changed(graph, name, span, tests[name])]
     if entries:
         _by_allow_lists(con, graph, entries, feeds)

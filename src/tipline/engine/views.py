@@ -14,11 +14,13 @@ from tipline.engine.graph import Audience, Graph
 from tipline.engine.leaves import Leaves
 from tipline.engine.ledger import MAX_SAMPLES, Ledger
 from tipline.engine.times import literal
+from tipline.engine.warnings import marked
 from tipline.processors.allowsql import Urls, allow, concerning
 from tipline.processors.base import Query, union
 from tipline.processors.expression import compile_filter
 from tipline.processors.filter import filtered
 from tipline.processors.merge import merged
+from tipline.processors.warningsql import NARROW
 from tipline.store.schema import VIEW, claims_table
 
 _IN_SLICE = "key IN (SELECT key FROM slice)"
@@ -34,6 +36,23 @@ class Relation:
     live: str
     unique: bool
     leaf: int | None = None
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """What warning lists say of claims: a table (key, marks, refused), and whether they drop any."""
+
+    table: str
+    drops: bool
+
+    def put(self, rows: str, where: str = "TRUE") -> str:
+        """SQL: rows of claims (`r`) with these marks, where a condition holds."""
+        both = "list_sort(list_distinct(list_concat(coalesce(tags, []), marks)))"
+        tags = f"CASE WHEN marks IS NULL THEN tags ELSE {both} END"
+        return (
+            f"SELECT r.* REPLACE ({tags} AS tags, coalesce(dropped, refused) AS dropped)"
+            f" FROM ({rows}) r LEFT JOIN {self.table} m ON m.key = r.key AND {where}"
+        )
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,7 @@ class Views:
         self._facts: dict[str, _Leaf] | None = None
         self._networks: set[str] = set()
         self._slices = ""
+        self._marks: dict[str, _Marks | None] = {}
 
     def node(self, name: str) -> Relation:
         """The rows of a source or processor, evaluated on first use."""
@@ -124,6 +144,8 @@ class Views:
         """
         kind = self.graph.outputs[name]
         ledger = self.ledgers.setdefault(name, Ledger())
+        if not self.sliced:
+            self._warn([source for source in self.graph.feeds(name) if source not in self._marks])
         relation = self._together(kind.settings.inputs)
         ledger.read = self._count(relation.live)
         trail: list[str] = []
@@ -189,16 +211,45 @@ class Views:
         return self._accounted(self._relation(table, rows, dropped, unique=unique), dropped, ledger)
 
     def _leaf(self, name: str) -> Relation:
-        if self._facts is None:
-            self._facts = self._gathered() if self.sliced else self._whole()
-        leaf, ledger = self._facts.get(name), self.ledgers.setdefault(name, Ledger())
+        leaf, ledger = self._there().get(name), self.ledgers.setdefault(name, Ledger())
         if leaf is None:
             return self._nothing()
         # A slice is cut once for all its readers; all claims are read where they lie rather than copied.
-        where = leaf.relation if self.sliced else self._view(leaf.relation)
-        made = replace(self._relation(where, leaf.rows, leaf.dropped, unique=leaf.unique), leaf=leaf.number)
+        leaf = leaf if self.sliced else self._seen_whole(name, leaf)
+        made = replace(self._relation(leaf.relation, leaf.rows, leaf.dropped, unique=leaf.unique), leaf=leaf.number)
         ledger.read, ledger.accepted = leaf.rows, leaf.rows - leaf.dropped
         return self._accounted(made, leaf.dropped, ledger)
+
+    def _seen_whole(self, name: str, leaf: _Leaf) -> _Leaf:
+        """A source's claims where they lie, with what warning lists say of them."""
+        if name not in self._marks:
+            self._warn([name])
+        marks = self._marks[name]
+        view = self._view(leaf.relation if marks is None else marks.put(leaf.relation))
+        if marks is None or not marks.drops:
+            return replace(leaf, relation=view)
+        return replace(leaf, relation=view, dropped=self._dropped(view))
+
+    def _warn(self, names: list[str]) -> None:
+        """Look up in the warning lists what some sources claim: all at once, as each look costs its own."""
+        there = [name for name in names if name in self._there() and name not in self.graph.configuration.allow_lists]
+        every = " UNION ALL ".join(self._leaves.narrow(name, NARROW) for name in there)
+        self._marks |= dict.fromkeys(names, self._said(f"({every})") if there else None)
+
+    def _said(self, claims: str) -> _Marks | None:
+        """What warning lists say of claims; None if nothing."""
+        query = marked(self.con, self.graph, claims)
+        if query is None:
+            return None
+        table = self.materialise(query)
+        rows, drops = self._row(f"SELECT count(*), count(refused) FROM {table}")
+        return _Marks(table, drops > 0) if rows else None
+
+    def _there(self) -> dict[str, _Leaf]:
+        """What is known of the sources that have a claim at all (or, of a slice, in it)."""
+        if self._facts is None:
+            self._facts = self._gathered() if self.sliced else self._whole()
+        return self._facts
 
     def _whole(self) -> dict[str, _Leaf]:
         """The sources that have a claim at all, found in one statement."""
@@ -227,6 +278,11 @@ class Views:
         }
         parts = [f"SELECT {n} AS leaf, * FROM ({self._leaves.rows(names[n], test)})" for n, test in tests.items()]
         self._slices = self.materialise(" UNION ALL ".join(parts))
+        allowing = self.graph.configuration.allow_lists
+        feeds = ", ".join(str(n) for n in tests if names[n] not in allowing)
+        marks = self._said(f"(SELECT {NARROW} FROM {self._slices} WHERE leaf IN ({feeds}))") if feeds else None
+        if marks is not None:
+            self._slices = self.materialise(marks.put(f"FROM {self._slices}", f"r.leaf IN ({feeds})"))
         rows = self.con.execute(f"SELECT leaf, count(*), count(dropped) FROM {self._slices} GROUP BY leaf").fetchall()
         unique = {n: once for n, _, once in found}
         return {names[n]: _Leaf(self._of_slices(n), count, dropped, unique[n], n) for n, count, dropped in rows}

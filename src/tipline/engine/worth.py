@@ -14,6 +14,7 @@ from tipline.engine.asker import Asker
 from tipline.engine.core import Engine
 from tipline.engine.times import iso
 from tipline.engine.visible import claims_seen
+from tipline.engine.warned import Counts, counts
 from tipline.processors.allowsql import blocked
 from tipline.store.control import RUNS
 
@@ -39,9 +40,10 @@ def worth(engine: Engine, asker: Asker, sources: list[str], lists: list[str]) ->
     Returns:
         For each source: source, indicators, median_age (days since an indicator came), newest and oldest (when one
         came), first (of what several have: how often this one had it first), lead (median days before the next one),
-        harmless (indicators that a list names or covers) with lists (by the list's name); and churn: added and
-        removed in CHURN_DAYS, and daily (the share of what is held that changes in a day). Age, lead and churn are
-        None where they are not known, churn also of sources that are not the asker's.
+        harmless (indicators that a list names or covers) with lists (by the list's name); warned (indicators on
+        warning lists in use) with warning_lists (by the list's name); and churn: added and removed in CHURN_DAYS, and
+        daily (the share of what is held that changes in a day). Age, lead and churn are None where they are not known,
+        churn also of sources that are not the asker's.
     """
     relations = {name: claims_seen(engine.graph, name, asker) for name in [*sources, *lists]}
     with engine.lake.reading() as con:
@@ -57,8 +59,13 @@ def worth(engine: Engine, asker: Asker, sources: list[str], lists: list[str]) ->
                     cache.pop(next(iter(cache)))
                 cache[state] = held
     churn = _churn(engine, [name for name in sources if asker.owns(engine.graph.sources[name].settings)])
-    at = engine.clock()
-    return [_told(name, held[name], churn.get(name), at) for name in sources]
+    at, warned = engine.clock(), counts(engine, asker)
+    return [{**_told(name, held[name], churn.get(name), at), **_warned(name, warned)} for name in sources]
+
+
+def _warned(name: str, found: Counts) -> dict[str, Any]:
+    lists = {word: by_source[name] for word, by_source in found.by_source.items() if name in by_source}
+    return {"warned": found.sources.get(name, 0), "warning_lists": lists}
 
 
 def _held(con: Any, relations: dict[str, str], sources: list[str], lists: list[str]) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 #: Reason code to a sentence for people. Formats and processors may add rows with these codes only.
 DROP_REASONS: Mapping[str, str] = MappingProxyType(
@@ -62,3 +63,41 @@ DROP_REASONS: Mapping[str, str] = MappingProxyType(
         "unresolved-reference": "refers to an object that the document does not hold",
     }
 )
+
+
+class Reason(NamedTuple):
+    """One reason: who gives it, and what it means."""
+
+    by: str
+    meaning: str
+
+
+# What a node says of an indicator that it does not pass on; details follow the code after a colon.
+NODE_REASONS: dict[str, Reason] = {
+    "expired": Reason("every node", "the claim is over: its own end, or the source's `expire`"),
+    "tlp": Reason("every output", "above the output's `max_tlp`, or red of another team"),
+    "not-actionable": Reason("every output", "the source says not to act on it (`to_ids` off)"),
+    "on warning list": Reason("every output", "it stands on a warning list in use that drops; the list is named"),
+    "filter": Reason("filter, `where`", "the expression is not true for it"),
+    "not-an-address": Reason("ranges", "only addresses, networks and ranges pass"),
+    "allowed by": Reason("`allow`", "an allow-list holds it, or a domain or network above it; the entry is named"),
+    "cut": Reason("`allow`", "an allow-list covers part of the range; its pieces go on as ranges of their own"),
+    "network-too-wide": Reason("Defender, Sentinel", "more addresses than `expand` allows"),
+    "unsupported-type": Reason("Defender, Sentinel", "the far side has no indicators of this type"),
+    "md5-refused": Reason("Defender", "MD5 hashes are sent only with `md5: true`"),
+    "action-not-allowed": Reason("Defender", "the configured action does not exist for this type"),
+    "internal-address": Reason("Defender", "a private or reserved address; Defender takes those of the Internet"),
+    "too-long": Reason("Defender", "longer than Defender takes (800 characters)"),
+    "wildcard": Reason("Defender", "a domain with `*`; a domain covers its sub-domains anyway"),
+}
+
+
+def meaning(reason: str) -> str:
+    """What a reason for dropping means, as a sentence; itself if there is none (details follow the code after a colon).
+
+    >>> meaning("filter")
+    'the expression is not true for it'
+    """
+    code = reason.partition(":")[0]
+    found = NODE_REASONS.get(code)
+    return DROP_REASONS.get(code) or (found.meaning if found else reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -40,6 +41,18 @@ class AccessSettings(OutputSettings):
         default_factory=list,
         description="Addresses and networks that may read it; with access: key or readers, both must fit.",
     )
+
+    def opens_to(self, tags: Iterable[str], *, owns: bool, reader: str = "") -> bool:
+        """Whether somebody may read it who is known (with `access: readers`).
+
+        Args:
+            tags: theirs.
+            owns: whether the output is their team's: red never leaves it, whatever names and tags say.
+            reader: their name, if they stand under the top level's `readers`.
+        """
+        if self.access != "readers" or (self.max_tlp >= RED and not owns):
+            return False
+        return (bool(reader) and reader in self.readers) or ANY in self.tags or not set(self.tags).isdisjoint(tags)
 
     @model_validator(mode="before")
     @classmethod

@@ -22,6 +22,10 @@ from tipline.store.schema import OBJECT, VIEW_COLUMNS
 _TYPES = sorted(name for name in TYPES if pattern_for(name, "1"))
 _OF_THE_SERVER = {"seq", "stamp", "id", "key", "since", "removed"}
 
+_DEFAULT_TEAM, DEFAULT_ROOT = "default", "api"
+# The default team's root is `api`; should a team be called so, it has the name that is then free.
+_ROOTS = {_DEFAULT_TEAM: DEFAULT_ROOT, DEFAULT_ROOT: _DEFAULT_TEAM}
+
 
 class TaxiiSettings(AccessSettings):
     """Settings of `taxii`."""
@@ -80,6 +84,11 @@ title: Indicators of the CERT
     def collection_id(self, instance: str) -> str:
         """The collection's identifier: the same for ever for the same instance and name."""
         return collection_id(instance, self.name)
+
+
+def root_of(team: str) -> str:
+    """The last part of the address of a team's API root."""
+    return _ROOTS.get(team, team)
 
 
 def collection_id(instance: str, name: str) -> str:

@@ -255,13 +255,16 @@ class Lake:
     def _ensure_schema(self) -> None:
         con = self._root
         exists = con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'meta'").fetchone()
+        if exists and exists[0]:
+            self._check_version(con)
+        con.execute("BEGIN")
+        for statement in SHARED:
+            con.execute(statement)
         if not exists or not exists[0]:
-            con.execute("BEGIN")
-            for statement in SHARED:
-                con.execute(statement)
             con.execute("INSERT INTO meta VALUES ('version', ?)", [str(LAKE_VERSION)])
-            con.execute("COMMIT")
-            return
+        con.execute("COMMIT")
+
+    def _check_version(self, con: duckdb.DuckDBPyConnection) -> None:
         row = con.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
         found = int(row[0]) if row else 0
         if found > LAKE_VERSION:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 
 from tipline.store.control import RECEIPTS, Control
 from tipline.store.receipts import NO, PARKED, WITHDRAWING
 
 # What an end is counted under: the label, and how soon it is at most.
-_ENDS = (("within a day", 1), ("within 7 days", 7), ("within 30 days", 30))
+ENDS = (("within a day", 1), ("within 7 days", 7), ("within 30 days", 30))
 LATER, UNKNOWN = "later", "no end"
 _C = RECEIPTS.c
+_confidence = _C.detail["confidence"].as_integer()
+_band = case((_confidence.is_(None), -1), else_=_confidence - _confidence % 25)
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Wanted:
         text: a part of the value.
         reason: the far side's words, in full.
         key: of the one indicator that is wanted.
+        band: the least of the band of 25 that its confidence lies in; -1: unknown.
+        before: when it ends at the latest.
     """
 
     state: str = ""
@@ -35,6 +39,8 @@ class Wanted:
     text: str = ""
     reason: str = ""
     key: str = ""
+    band: int | None = None
+    before: datetime | None = None
 
     def conditions(self, output: str) -> list[ColumnElement[bool]]:
         """As SQL."""
@@ -49,6 +55,10 @@ class Wanted:
             found.append(_C.reason == self.reason)
         if self.key:
             found.append(_C.key == self.key)
+        if self.band is not None:
+            found.append(_band == self.band)
+        if self.before is not None:
+            found.append(_C.expires <= self.before)
         return found
 
 
@@ -59,6 +69,20 @@ def receipts_of(control: Control, output: str, limit: int, *, after: str, wanted
     with control.reading() as con:
         rows = [dict(row) for row in con.execute(query).mappings()]
     return [{word: value for word, value in row.items() if word != "sent"} for row in rows]
+
+
+def received(
+    control: Control, output: str, limit: int, *, after: tuple[datetime, str] | None, wanted: Wanted
+) -> list[dict[str, Any]]:
+    """Copies that a far side has of an output, the last received first, from behind one (moment, key) on."""
+    at = _C.accepted_at
+    where = [*wanted.conditions(output), _C.holds != NO, at.is_not(None)]
+    if after is not None:
+        where.append(or_(at < after[0], and_(at == after[0], _C.key > after[1])))
+    columns = (_C.key, _C.type, _C.value, _C.state, _C.far_id, _C.reason, _C.accepted_at, _C.expires, _C.detail)
+    query = select(*columns).where(*where).order_by(at.desc(), _C.key).limit(limit)
+    with control.reading() as con:
+        return [dict(row) for row in con.execute(query).mappings()]
 
 
 def there(control: Control, output: str) -> Sequence[dict[str, Any]]:
@@ -89,12 +113,10 @@ def counts(control: Control, output: str, now: datetime) -> tuple[dict[str, dict
     """
     end = case(
         (_C.expires.is_(None), UNKNOWN),
-        *[(_C.expires <= now + timedelta(days=days), label) for label, days in _ENDS],
+        *[(_C.expires <= now + timedelta(days=days), label) for label, days in ENDS],
         else_=LATER,
     )
-    confidence = _C.detail["confidence"].as_integer()
-    band = case((confidence.is_(None), -1), else_=confidence - confidence % 25)
-    columns = {"types": _C.type, "ends": end, "confidence": band}
+    columns = {"types": _C.type, "ends": end, "confidence": _band}
     newest = func.max(_C.accepted_at).label("newest")
     query = select(*[column.label(name) for name, column in columns.items()], func.count().label("n"), newest)
     query = query.where(_C.output == output, _C.holds != NO).group_by(*columns)

@@ -90,9 +90,18 @@ _SHARED: dict[str, str] = {
     " value VARCHAR, lo UUID, up UUID, rhost VARCHAR",
     "held": "source INTEGER, key UUID, record VARCHAR",
     "output_state": "output INTEGER, cursor VARCHAR, as_of TIMESTAMP, seq BIGINT, fingerprint VARCHAR",
+    # The warning lists that are in use, ready for matching; the log has what stands on other lists since a revision.
+    "warning_lists": "list INTEGER, name VARCHAR, digest VARCHAR, types VARCHAR[], entries BIGINT, refused BIGINT,"
+    " samples VARCHAR[], loaded TIMESTAMP",
+    "warning_values": "list INTEGER, value VARCHAR",
+    "warning_hosts": "list INTEGER, rhost VARCHAR, stem VARCHAR",
+    "warning_networks": "list INTEGER, family UTINYINT, lo UUID, up UUID",
+    "warning_segments": "family UTINYINT, lo UUID, up UUID, lists INTEGER[]",
+    "warning_patterns": "list INTEGER, pattern VARCHAR",
+    "warning_log": "revision BIGINT, key UUID, type VARCHAR, lo UUID, up UUID, rhost VARCHAR",
 }
-# The statements that make a new lake's shared tables.
-SHARED = tuple(f"CREATE TABLE {name} ({columns})" for name, columns in _SHARED.items())
+# The statements that make a lake's shared tables where they are missing.
+SHARED = tuple(f"CREATE TABLE IF NOT EXISTS {name} ({columns})" for name, columns in _SHARED.items())
 
 
 def columns_sql(columns: dict[str, str]) -> str:

@@ -280,6 +280,7 @@ def _at_least(role: Role) -> Callable[..., Page]:
 
 
 Anybody = Annotated[Page, Depends(anybody)]
+Reader = Annotated[Page, Depends(_at_least("reader"))]
 Viewer = Annotated[Page, Depends(_at_least("viewer"))]
 Analyst = Annotated[Page, Depends(_at_least("analyst"))]
 Editor = Annotated[Page, Depends(_at_least("editor"))]

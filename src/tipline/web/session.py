@@ -76,6 +76,9 @@ class Door(Protocol):
     def leave(self, request: Request, response: Response) -> None:
         """Sign out."""
 
+    def reads(self, request: Request, output: str) -> bool:
+        """Whether whoever asks may read a served output as they are, without a key of its own."""
+
     def passwords(self) -> bool:
         """Whether passwords let people in."""
 

@@ -12,8 +12,8 @@ import pytest
 
 from tipline.config.check import check_text
 from tipline.config.importers.misp_feeds import Imported, import_feeds
-from tipline.config.importers.pcre import comment_prefix, plain
 from tipline.errors import FormatError
+from tipline.formats.pcre import comment_prefix, plain
 from tipline.sources.base import PollContext
 from tipline.sources.bodies import feed_kinds, read_body
 

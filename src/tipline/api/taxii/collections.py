@@ -13,19 +13,11 @@ from starlette.responses import Response
 from tipline.api.access import Shown, gate, owner, shown
 from tipline.api.taxii.media import STIX_20, STIX_21, TaxiiError, answer, not_found, wants
 from tipline.engine.core import Engine
-from tipline.outputs.taxii import TaxiiKind, collection_id
+from tipline.outputs.taxii import DEFAULT_ROOT, TaxiiKind, collection_id, root_of
 from tipline.outputs.taxii_objects import Spec
 from tipline.sources.ingest import Ingest
 
 _REALM = 'Basic realm="tipline TAXII", charset="UTF-8"'
-_DEFAULT_TEAM, DEFAULT_ROOT = "default", "api"
-# The default team's root is `api`; should a team be called so, it has the name that is then free.
-_ROOTS = {_DEFAULT_TEAM: DEFAULT_ROOT, DEFAULT_ROOT: _DEFAULT_TEAM}
-
-
-def root_of(team: str) -> str:
-    """The last part of the address of a team's API root."""
-    return _ROOTS.get(team, team)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tipline.api.taxii.collections import DEFAULT_ROOT, Collections, root_of
+from tipline.api.taxii.collections import Collections
 from tipline.api.taxii.media import TAXII_21, answer, not_found, wants
+from tipline.outputs.taxii import DEFAULT_ROOT, root_of
 
 # Where nothing can be sent, the standard wants a number all the same.
 _MOST_BYTES = 1_048_576

@@ -19,6 +19,7 @@ from tipline.api.v1 import (
     secrets,
     start,
     system,
+    warning_lists,
 )
 from tipline.api.v1.asking import PROBLEMS, Limits
 from tipline.engine.operations import Operations
@@ -55,6 +56,7 @@ def create_v1(operations: Operations) -> FastAPI:
         start,
         logs,
         backups,
+        warning_lists,
     ):
         app.include_router(module.router)
     return app

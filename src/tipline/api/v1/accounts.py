@@ -65,6 +65,12 @@ def user_add(asked: Managing, body: NewUser) -> Response:
     return tagged(asked.call("user_add", **dict(body)), 201)
 
 
+@router.get("/readers")
+def readers(asked: Managing) -> dict[str, Any]:
+    """Who reads lists, TAXII collections and MISP feeds: feed readers with their tags, and who may read what."""
+    return asked.call("readers")
+
+
 @router.get("/users/{name}")
 def user(asked: Managing, name: User) -> Response:
     """One user, with an ETag for changing it."""

@@ -107,6 +107,29 @@ def defender_items(
     return {**found, "next": cursor(found["next"])}
 
 
+@router.get("/{name}/sentinel")
+def sentinel_items(
+    asked: Read,
+    name: Name,
+    whose: Annotated[str, Query(pattern="^(ours|foreign)$", description="ours or foreign.")] = "ours",
+    type_: Annotated[str, Query(alias="type", max_length=40, description="Only this type.")] = "",
+    source: Annotated[str, Query(max_length=200, description="A source; others': as shown there.")] = "",
+    confidence: Annotated[
+        int | None, Query(ge=-1, le=100, description="In the same band of 25 (0, 25, 50, 75, 100); -1 for none.")
+    ] = None,
+    text: Annotated[str, Query(max_length=200, description="A part of the value.")] = "",
+    expires: Annotated[Duration | None, Query(description="Ends within this time, such as 7d.")] = None,
+    limit: Limit = 100,
+    cursor_: Cursor = None,
+) -> dict[str, Any]:
+    """A Sentinel workspace's indicators, the last received first: by our receipts, and as the workspace shows them."""
+    words = {"whose": whose, "type": type_, "source": source, "text": text}
+    wanted: dict[str, Any] = {**words, "confidence": confidence, "expires": expires}
+    after = position(cursor_, str, str)
+    found = asked.call("sentinel_items", output=name, wanted=wanted, limit=limit, after=after)
+    return {**found, "next": cursor(found["next"])}
+
+
 @router.get("/{name}/preview")
 def preview(asked: Read, name: Name, limit: Annotated[int, Query(ge=1, le=100)] = 3) -> dict[str, Any]:
     """The requests that a delivery would make for the first published indicators; none is made."""

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tipline.config.importers.pcre import comment_prefix, plain
 from tipline.config.importers.report import Imported, Outcome, unused
 from tipline.errors import FormatError
 from tipline.formats.misp_events import text
 from tipline.formats.misp_tags import truth
+from tipline.formats.pcre import comment_prefix, plain
 from tipline.model import tlp
 
 _DISTRIBUTIONS = {"0": "team", "1": "server", "2": "all", "3": "all"}

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from tipline.errors import TiplineError
 from tipline.http_problems import status_of
 from tipline.model.strength import LEAST_LENGTH
-from tipline.web.page import Anybody, Form, Page, Viewer, next_path
+from tipline.web.page import Anybody, Form, Page, Reader, next_path
 from tipline.web.site import PREFIX
 
 router = APIRouter()
@@ -25,7 +25,7 @@ def home() -> Response:
 
 
 @router.get("/session")
-def session(page: Viewer) -> Response:
+def session(page: Reader) -> Response:
     """Who is signed in, and what their forms have to repeat; 401 if nobody is."""
     person = page.person
     return JSONResponse({"name": person.name, "role": person.role, "team": person.team, "csrf": person.csrf})
@@ -53,7 +53,7 @@ def signed_in(page: Anybody, form: Form) -> Response:
 
 
 @router.post("/sign-out")
-def sign_out(page: Viewer) -> Response:
+def sign_out(page: Reader) -> Response:
     """End the session."""
     issuer = page.person.issuer
     answer = _go(f"/sign-in?left={quote(issuer)}" if issuer else "/sign-in")

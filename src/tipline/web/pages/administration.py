@@ -112,6 +112,13 @@ def user_key(page: Admin, form: Form, name: str) -> Response:
     return _user(page, name, made=made, **refused)
 
 
+@router.get("/administration/readers")
+def readers(page: Admin) -> Response:
+    """Feed readers and their tags, and who may read what."""
+    view = {**page.operations.call("readers", {}), "here": "readers"}
+    return page.show("administration/readers.html", view, title="Feed readers")
+
+
 @router.get("/administration/keys")
 def keys(page: Admin, text: str = "", sort: str = "user") -> Response:
     """Everybody's keys."""

@@ -7,44 +7,44 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from tipline.web.page import Form, Page, Viewer, tried
+from tipline.web.page import Form, Page, Reader, tried
 from tipline.web.pages.administration import make_key, scopes, shown_keys
 from tipline.web.site import Nav
 
 router = APIRouter()
-NAV = Nav("Automation", "/automation", key="k", order=80, icon="key")
+NAV = Nav("Automation", "/automation", key="k", order=80, icon="key", role="reader")
 _PLACEHOLDER = "YOUR_KEY"
 
 
 @router.get("/automation")
-def automation(page: Viewer) -> Response:
+def automation(page: Reader) -> Response:
     """One's own keys, and how programs use them."""
     return _automation(page)
 
 
 @router.post("/automation/keys")
-def key_add(page: Viewer, form: Form) -> Response:
+def key_add(page: Reader, form: Form) -> Response:
     """Make a key; it is shown in this answer alone."""
     made, refused = tried(lambda: make_key(page, form, page.person.name))
     return _automation(page, made=made, **refused)
 
 
 @router.post("/automation/keys/{number}/remove")
-def key_remove(page: Viewer, number: str) -> Response:
+def key_remove(page: Reader, number: str) -> Response:
     """Revoke one of one's own keys."""
     page.operations.call("key_remove", {"id": number})
     return page.done(f"The key {number} was revoked.", "/automation")
 
 
 @router.post("/automation/sessions")
-def sessions_end(page: Viewer) -> Response:
+def sessions_end(page: Reader) -> Response:
     """End every session of one's own, this one too."""
     page.operations.call("sessions_end", {"user": page.person.name})
     return page.done("Every session of yours has ended.", "/sign-in")
 
 
 @router.post("/automation/password")
-def password(page: Viewer, form: Form) -> Response:
+def password(page: Reader, form: Form) -> Response:
     """Change one's own password."""
     if form["new"] != form["again"]:
         return _automation(page, error="the two new passwords differ", status=400)

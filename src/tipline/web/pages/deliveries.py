@@ -163,17 +163,6 @@ def defender(
     return page.show("deliveries/defender.html", view, title=f"Defender: {name}")
 
 
-@router.get("/deliveries/{name}/sentinel")
-def sentinel(page: Viewer, name: str) -> Response:
-    """What a workspace has received: by type, source, confidence and end."""
-    state = one(page, name)
-    found = page.operations.call("far_side", {"output": name})
-    settings = page.engine.configuration.outputs[name].settings
-    place = {word: getattr(settings, word, "") for word in ("workspace_id", "workspace_name", "source_system")}
-    view = {"delivery": state, "has": found, "place": place, "total": sum(found["types"].values()), "here": "sentinel"}
-    return page.show("deliveries/sentinel.html", view, title=f"Sentinel: {name}")
-
-
 @router.get("/deliveries/{name}/preview")
 def preview(page: Viewer, name: str, limit: int = 3) -> Response:
     """The requests that would be made for the first published indicators; none is made."""

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from tipline.engine.paths import canonical
 from tipline.engine.people import RequestError
-from tipline.model.reasons import DROP_REASONS
+from tipline.model.reasons import meaning
 from tipline.model.suffixes import registrable_domain
 from tipline.model.tlp import name as tlp_name
 from tipline.sources.local import Local
@@ -66,6 +66,9 @@ def allow(page: Analyst, form: Form) -> Response:
         "ttl": TTLS.get(form["ttl"], form["ttl"]),
         "outputs": found["outputs"],
         "held": found["held"],
+        "left": found["left"],
+        "above": list(dict.fromkeys(each["value"] for each in found["left"])),
+        "for_how_long": form["ttl"],
         **_progress(found["receipts"], 0),
     }
     return page.show("indicators/allowed.html", view, title="Allowed")
@@ -116,14 +119,30 @@ def _detail(page: Page, value: str, type_: str) -> Response:
         **found,
         "claims": claims,
         "outputs": [{"override": None, "waiting": None, **_worded(held)} for held in found["outputs"]],
-        "nodes": [{**step, "why": DROP_REASONS.get(step["reason"] or "", step["reason"])} for step in found["nodes"]],
+        "nodes": [{**step, "why": _why(page, step)} for step in found["nodes"]],
         "timeline": _timeline(found),
         "verdict": _verdict(found),
-        "covers": list(dict.fromkeys([indicator["value"], *(c["value"] for c in claims if not c["allow_list"])])),
+        "covers": _covers(indicator, claims),
         "allowed_here": any(c["source"] == here and c["value"] == indicator["value"] for c in claims),
         "ttls": TTLS,
     }
     return page.show("indicators/detail.html", view, title=indicator["value"])
+
+
+def _covers(indicator: dict[str, Any], claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What can be allowed: the value, and what sources claim that covers it."""
+    found = {indicator["value"]: indicator["type"]}
+    found.update({each["value"]: each["type"] for each in claims if not each["allow_list"]})
+    return [{"value": value, "type": type_} for value, type_ in found.items()]
+
+
+def _why(page: Page, step: dict[str, Any]) -> str | None:
+    """Why a node dropped it, in words; a filter with what it asks for."""
+    reason = step["reason"]
+    if reason != "filter":
+        return meaning(reason) if reason else None
+    settings = page.engine.configuration.nodes()[step["node"]].settings
+    return f"{meaning(reason)}: {getattr(settings, 'where', '')}".rstrip(": ")
 
 
 def _worded(row: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from tipline.engine.filters import MOST_VALUES
 from tipline.engine.people import RequestError
 from tipline.model.normalise import normalise_one
 from tipline.model.policy import Policy
-from tipline.model.reasons import DROP_REASONS
+from tipline.model.reasons import meaning
 from tipline.model.tlp import NAMES
 from tipline.model.types import TYPES
 from tipline.outputs.base import Output
@@ -99,6 +99,17 @@ def indicators(page: Viewer, filters: Filters, after: str = "") -> Response:
     return page.show("indicators/index.html", view, title="Indicators")
 
 
+@router.get("/indicators/find")
+def find(value: str = "") -> Response:
+    """From a value out of a ticket to why it is where it is; from anything else, to what is found by it."""
+    text = value.strip()
+    found = normalise_one(text, None, _EVERYTHING)
+    wide = found.type in {"ipv4", "ipv6"} and any(sign in (found.value or "") for sign in "/-")
+    one = found.value is not None and found.drop is None and not wide
+    path = address("/indicators/detail", value=text) if one else address("/indicators", text=text)
+    return RedirectResponse(f"{PREFIX}{path}", HTTPStatus.SEE_OTHER)
+
+
 @router.get("/indicators/export")
 def export(page: Viewer, filters: Filters, form: str = "csv") -> Response:
     """Everything that is found, as CSV for spreadsheets (`form=csv`) or as JSON (`form=json`).
@@ -172,7 +183,7 @@ def _looked_up(page: Page, text: str) -> Response:
     rows = [
         {
             **each,
-            "problem": DROP_REASONS.get(each["problem"], each["problem"]) if each["problem"] else None,
+            "problem": meaning(each["problem"]) if each["problem"] else None,
             "sources": claimed.get((each["type"], each["value"]), []),
             "outputs": list(dict.fromkeys(hit["output"] for hit in each["hits"])),
         }

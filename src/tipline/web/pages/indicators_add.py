@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from tipline.engine.people import RequestError
 from tipline.formats.freetext import extract
 from tipline.model.normalise import conform
-from tipline.model.reasons import DROP_REASONS
+from tipline.model.reasons import meaning
 from tipline.model.tlp import NAMES
 from tipline.model.types import TYPES
 from tipline.sources.local import Local
@@ -64,7 +64,7 @@ def added(page: Analyst, form: Form) -> Response:
     }
     entries = [{"value": value, "type": type_, **common} for type_, _, value in chosen]
     found = page.operations.call("add", {"entries": entries, "source": form["source"] or None})
-    refused = [{**each, "why": DROP_REASONS.get(each["reason"], each["reason"])} for each in found["refused"]]
+    refused = [{**each, "why": meaning(each["reason"])} for each in found["refused"]]
     view = {**found, "refused": refused, "entries": [{"type": t, "value": v} for t, _, v in chosen]}
     return page.show("indicators/added.html", view, title="Added")
 
@@ -86,7 +86,7 @@ def _findings(document: bytes | str, type_: str) -> list[dict[str, Any]]:
     for row in frame.iter_rows(named=True):
         first = rows.setdefault((row["type"], row["value"], row["drop"]), {**row, "times": 0})
         first["times"] += 1
-    return [{**row, "why": DROP_REASONS.get(row["drop"] or "", row["drop"])} for row in rows.values()]
+    return [{**row, "why": meaning(row["drop"]) if row["drop"] else None} for row in rows.values()]
 
 
 def _as_list(text: str, type_: str) -> list[tuple[int, str]] | None:

@@ -11,9 +11,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from tipline.config.builtins import reserved
 from tipline.engine.leaving import RETIREMENT
 from tipline.engine.people import RequestError
+from tipline.engine.served import addresses
 from tipline.engine.trends import trend
 from tipline.kinds import Kind
-from tipline.outputs.base import Output
+from tipline.model.tlp import name as tlp_name
 from tipline.web import charts
 from tipline.web.page import Analyst, Page, Viewer, wants_json
 from tipline.web.settings import own_settings
@@ -46,12 +47,12 @@ def node(page: Viewer, name: Name, period: str = "", offset: int = 0) -> Respons
         "flow": charts.flow(over_time),
         "held": charts.held(over_time, state["indicators"] or 0),
         "runs": page.operations.call("runs", {"node": name, "limit": _RUNS})["runs"] if owned else [],
-        "indicators": rows[:_ROWS],
+        "indicators": [_worded(each) for each in rows[:_ROWS]],
         "offset": max(0, offset),
         "more": len(rows) > _ROWS,
         "size": _ROWS,
         "settings": list(own_settings(found.settings)) if owned else [],
-        "addresses": _addresses(found),
+        "addresses": _addresses(page, name),
         "body": _body(page, name) if owned and state["sort"] == "source" else None,
         "delivery": _delivery(page, name) if owned else None,
     }
@@ -120,11 +121,14 @@ def _reads(found: Kind[Any]) -> list[str]:
     return [*getattr(settings, "inputs", []), *getattr(settings, "allow", [])]
 
 
-def _addresses(found: Kind[Any]) -> list[str]:
-    """Where a served output is read."""
-    if not isinstance(found, Output):
-        return []
-    return {"list": [f"/feeds/{found.name}"], "taxii": ["/taxii2/"]}.get(found.kind, [])
+def _worded(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its TLP as a word."""
+    return {**row, "tlp": None if row.get("tlp") is None else tlp_name(row["tlp"])}
+
+
+def _addresses(page: Page, name: str) -> list[str]:
+    """Where a served output is read: the first form is the plain one."""
+    return list(addresses(page.engine, name).values())[:1]
 
 
 def _delivery(page: Page, name: str) -> dict[str, Any] | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from tipline.engine.trends import trend
 from tipline.web import charts
-from tipline.web.page import Page, Viewer
-from tipline.web.site import Nav
+from tipline.web.page import Page, Reader
+from tipline.web.site import PREFIX, Nav
 from tipline.web.spans import SPANS, span
 
 router = APIRouter()
@@ -21,8 +22,10 @@ _TOLD = {"failing", "held", "refused", "drift"}  # alerts that repeat a node's s
 
 
 @router.get("/overview")
-def overview(page: Viewer, period: str = "") -> Response:
-    """Trouble, figures, charts, deliveries and what people did last."""
+def overview(page: Reader, period: str = "") -> Response:
+    """Trouble, figures, charts, deliveries and what people did last; feed readers see their lists instead."""
+    if not page.person.may("viewer"):
+        return RedirectResponse(f"{PREFIX}/lists", HTTPStatus.SEE_OTHER)
     word, length = span(period)
     status = page.operations.call("status", {})
     nodes: list[dict[str, Any]] = status["nodes"]

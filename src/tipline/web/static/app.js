@@ -1,13 +1,11 @@
 // What every page does: times in the reader's zone, theme, keyboard, progress, and live parts.
 import { drawCharts } from "./charts.js";
+import { stamp } from "./times.js";
 
 const prefix = "/ui";
 const root = document.documentElement;
 
 // ---- times: as the reader's clock has them, with UTC on hover --------------------------------------------------------
-const stamp = new Intl.DateTimeFormat(undefined, {
-  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
-});
 const ago = new Intl.RelativeTimeFormat(undefined, { numeric: "always", style: "short" });
 const steps = [[60, "second", 1], [3600, "minute", 60], [86400, "hour", 3600], [2592000, "day", 86400], [31536000, "month", 2592000], [Infinity, "year", 31536000]];
 
@@ -21,8 +19,8 @@ function showTimes(within) {
   for (const each of within.querySelectorAll("time[datetime]")) {
     const moment = new Date(each.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
-    each.textContent = each.dataset.form === "full" ? stamp.format(moment) : relative(moment);
-    each.title = `${stamp.format(moment)} · ${each.dateTime.replace("T", " ").replace("Z", "")} UTC`;
+    each.textContent = each.dataset.form === "full" ? stamp(moment) : relative(moment);
+    each.title = `${stamp(moment)} here · ${each.dateTime.replace("T", " ").replace("Z", "")} UTC`;
   }
 }
 
@@ -88,6 +86,19 @@ let going = -Infinity;
 function typing(target) {
   return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
 }
+function seek(event, field = document.querySelector("[data-seek]")) {
+  if (!field) return;
+  event.preventDefault();
+  field.focus();
+  field.select();
+}
+// What is pasted outside a field is asked for: the way from a ticket to the reason.
+document.addEventListener("paste", (event) => {
+  const field = document.querySelector("[data-seek]"), text = event.clipboardData?.getData("text").trim();
+  if (!field || !text || typing(event.target) || document.querySelector("dialog[open]")) return;
+  seek(event);
+  field.value = text.slice(0, field.maxLength);
+});
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || document.querySelector("dialog[open]")) return;
   if (event.timeStamp - going < 1500) {
@@ -97,10 +108,10 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.key === "g") going = event.timeStamp;
+  else if (event.key === "w") seek(event);
   else if (event.key === "?") { event.preventDefault(); help?.showModal(); }
   else if (event.key === "/") {
-    const field = document.querySelector("[data-search]");
-    if (field) { event.preventDefault(); field.focus(); field.select(); }
+    seek(event, document.querySelector("[data-search]") ?? undefined);
   }
 });
 document.addEventListener("click", (event) => {

@@ -1,4 +1,6 @@
 // Charts from data in the page: <div class="plot" data-chart='{"at": [...], "series": [{"label", "color", "values"}]}'>.
+import { clock, day } from "./times.js";
+
 const drawn = new Map();
 
 // A token's text may be light-dark(...): a canvas needs the colour that an element shows in the theme that counts.
@@ -19,6 +21,12 @@ function tip(plot) {
   return box;
 }
 
+// Under a day apart: the time, and the day where one begins; else the day.
+function label(moment, step, first) {
+  if (step >= 86400) return day(moment).slice(5);
+  return first || clock(moment) === "00:00" ? `${clock(moment)}\n${day(moment).slice(5)}` : clock(moment);
+}
+
 function options(plot, data) {
   const axis = {
     stroke: color("ink-3"), font: "11px system-ui, sans-serif", grid: { stroke: color("line-soft"), width: 1 },
@@ -28,13 +36,12 @@ function options(plot, data) {
   const box = tip(plot);
   const compact = new Intl.NumberFormat(undefined, { notation: "compact" });
   const exact = new Intl.NumberFormat();
-  const when = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
   return {
     width: Math.max(160, plot.clientWidth), height: Number(plot.dataset.height ?? 150), padding: [8, 8, 0, 0],
     legend: { show: false }, cursor: { y: false, points: { size: 6 } },
     scales: { y: { range: (_, low, high) => [Math.min(0, low), data.form === "bars" || low <= 0 ? Math.max(high * 1.1, 1) : high * 1.08] } },
     axes: [
-      { ...axis, size: 40 },
+      { ...axis, size: 40, values: (_, at, __, ___, step) => at.map((each, place) => label(new Date(each * 1000), step, !place)) },
       { ...axis, size: 46, values: (_, values) => values.map((value) => (Number.isInteger(value) ? compact.format(Math.abs(value)) : "")) },
     ],
     series: [
@@ -50,7 +57,7 @@ function options(plot, data) {
         box.hidden = place == null || chart.cursor.left < 0;
         if (box.hidden) return;
         const values = data.series.map((each) => `${each.label} ${exact.format(Math.abs(each.values[place] ?? 0))}`);
-        box.textContent = `${when.format(new Date(data.at[place] * 1000))} · ${values.join(" · ")}`;
+        box.textContent = `${day(new Date(data.at[place] * 1000))} ${clock(new Date(data.at[place] * 1000))} · ${values.join(" · ")}`;
         const left = Math.min(chart.cursor.left + 52, plot.clientWidth - box.offsetWidth - 4);
         box.style.left = `${Math.max(0, left)}px`;
         box.style.top = "4px";
