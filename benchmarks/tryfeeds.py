@@ -1,17 +1,21 @@
 """`python -m benchmarks.tryfeeds [DIRECTORY]`: how often `tipline try` is right at its first guess, and where not.
 
-The directory holds the fixtures (tests/data unless given); try_truth.yml beside this file says what is right.
+The directory holds the fixtures (tests/data unless given); try_truth.yml beside this file says what is right. They are
+tried as they are, and in variants that are made of them from a seed.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from benchmarks.tryvariants import variants
 from tipline.config.guess import Guess, guess
 from tipline.errors import TiplineError
 
@@ -20,26 +24,52 @@ _DEFAULTS = {"header": True, "delimiter": ",", "dialect": "plain", "split": None
 
 
 def main() -> None:
-    """Print the misses, then the score."""
+    """Print the misses, then the scores."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "tests" / "data"
-    right, misses = score(root)
-    for name, why in misses:
-        print(f"miss  {name}: {why}")
-    total = right + len(misses)
-    print(f"right at the first guess: {right} of {total} ({right / max(total, 1):.1%})")
+    for what, (right, misses) in (("fixtures", score(root)), ("variants", score_variants(root))):
+        for name, why in misses:
+            print(f"miss  {name}: {why}")
+        total = right + len(misses)
+        print(f"{what}: right at the first guess: {right} of {total} ({right / max(total, 1):.1%})")
 
 
 def score(root: Path) -> tuple[int, list[tuple[str, str]]]:
     """How many fixtures are read rightly, and the others with what was wrong."""
+    return _judged(_fixtures(root))
+
+
+def score_variants(root: Path, among: int = 1) -> tuple[int, list[tuple[str, str]]]:
+    """The same for variants of the fixtures; of `among` of them one is tried."""
+    with tempfile.TemporaryDirectory(prefix="tipline-try-") as folder:
+
+        def made() -> Iterator[tuple[str, Path, Any]]:
+            number = 0
+            for name, path, rule in _fixtures(root):
+                for variant in variants(path.read_text(encoding="utf-8-sig", errors="replace"), rule, name):
+                    number += 1
+                    if number % among == 0:
+                        body = Path(folder) / f"feed{path.suffix}"
+                        body.write_bytes(variant.body)
+                        yield f"{name}, {variant.change}", body, variant.rule
+
+        return _judged(made())
+
+
+def _fixtures(root: Path) -> Iterator[tuple[str, Path, Any]]:
+    """Names and paths of those that have a rule, which is the last whose pattern matches."""
     truth = YAML(typ="safe").load(Path(__file__).with_name("try_truth.yml").read_text())
-    right, misses = 0, []
     for path in sorted(each for each in root.rglob("*") if each.is_file() and each.stat().st_size):
         name = path.relative_to(root).as_posix()
         rules = [rule for pattern, rule in truth.items() if fnmatchcase(name, pattern)]
-        if not rules or path.name == "NOTICE":
-            continue
+        if rules and path.name != "NOTICE":
+            yield name, path, rules[-1]
+
+
+def _judged(feeds: Iterable[tuple[str, Path, Any]]) -> tuple[int, list[tuple[str, str]]]:
+    right, misses = 0, []
+    for name, path, rule in feeds:
         try:
-            why = _wrong(guess(str(path)), rules[-1])
+            why = _wrong(guess(str(path)), rule)
         except TiplineError as exc:
             why = exc.what
         if why:

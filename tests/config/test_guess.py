@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.tryfeeds import score
+from benchmarks.tryfeeds import score, score_variants
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +37,13 @@ def test_it_is_right_on_nine_fixtures_of_ten() -> None:
     assert right >= 0.9 * (right + len(misses)), misses
 
 
+def test_it_is_right_on_nine_of_ten_in_other_clothes() -> None:
+    """Every sixth of the variants; `python -m benchmarks.tryfeeds` tries them all."""
+    right, misses = score_variants(DATA, among=6)
+    assert right >= 40
+    assert right >= 0.9 * (right + len(misses)), misses
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -60,6 +67,10 @@ def test_it_is_right_on_nine_fixtures_of_ten() -> None:
         (json.dumps({"data": {"items": [{"ioc": "evil.com", "added": "2026-01-02"}]}}),
          {"kind": "json", "rows": "data.items", "fields": {"value": "ioc", "first_seen": "added"}}),
         ('{"ip": "8.8.4.4"}\n{"ip": "8.8.8.8"}\n', {"kind": "json", "fields": {"value": "ip"}}),
+        ("User Agent;Category\n(hydra);tool\nccminer;miner\nXMRig;miner\n",
+         {"kind": "csv", "delimiter": ";", "columns": {"value": "User Agent"}, "type": "user-agent"}),
+        (f"what;hash\na;'{HASH}, {HASH}'\nb;{HASH}\nc;{HASH}\n".replace("'", '"'),
+         {"kind": "csv", "delimiter": ";", "columns": {"value": "hash"}, "split": ","}),
         ('["evil.com", "8.8.4.4"]', {"kind": "json", "fields": {"value": "@"}}),
         ("The group used evil[.]com and hxxp://bad[.]org/x in its mails last week.\n", {"kind": "freetext"}),
     ],

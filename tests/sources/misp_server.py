@@ -36,6 +36,7 @@ class MispServer:
         self.log: list[tuple[str, dict[str, Any]]] = []
         self.clock = 1_700_000_000
         self.bare = False  # without the envelope, as some versions and proxies answer
+        self.warned: set[str] = set()  # values on its warning lists
         self.stuck = False  # a server that ignores paging
         self.fail: Callable[[str, dict[str, Any]], tuple[int, Any] | None] = lambda scope, body: None
         self._server = _Quiet(("127.0.0.1", 0), _handler(self))
@@ -122,6 +123,11 @@ class MispServer:
         """Delete an attribute softly, as the interface does."""
         self.events[uuid]["Attribute"][number].update(deleted=True, timestamp=self.touch(uuid))
 
+    def tag(self, uuid: str, *names: str) -> None:
+        """Give an event other tags: the real server takes its publication back with that."""
+        self.events[uuid]["Tag"] = [{"id": "1", "name": name, "local": False} for name in names]
+        self.publish(uuid, published=False)
+
     def publish(self, uuid: str, published: bool = True) -> None:
         self.events[uuid]["published"] = published
         if published:
@@ -172,6 +178,7 @@ class MispServer:
             for attribute in event["Attribute"]
             if int(attribute["deleted"]) in deleted
             and ("to_ids" not in body or attribute["to_ids"] == bool(int(body["to_ids"])))
+            and not (body.get("enforceWarninglist") and attribute["value"] in self.warned)
         ]
 
     def _attributes(self, body: dict[str, Any]) -> list[dict[str, Any]]:

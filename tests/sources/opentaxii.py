@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,25 @@ services:
 collections:
   - {name: feed, available: true, accept_all_content: true, type: DATA_FEED, service_ids: [inbox, management, poll]}
   - {name: set, available: true, accept_all_content: true, type: DATA_SET, service_ids: [inbox, management, poll]}
+MORE
 accounts:
-  - {username: test, password: test, permissions: {feed: modify, set: modify}}
+  - {username: test, password: test, permissions: {feed: modify, set: modify, MODIFY}}
+  - {username: guest, password: guest, permissions: {feed: read, READ}}
+"""
+_COLLECTION = """\
+  - {name: NAME, available: true, accept_all_content: true, type: DATA_FEED, service_ids: [inbox, management, poll]}
+"""
+_SUBSCRIBE = """
+import json, sys
+from cabby import create_client
+client = create_client("127.0.0.1", port=int(sys.argv[1]), version="1.1")
+client.set_auth(username="test", password="test")
+names = sys.argv[3:]
+if sys.argv[2]:
+    with open(sys.argv[2]) as content:
+        client.push(content.read(), "urn:stix.mitre.org:xml:1.1.1", collection_names=names, uri="/inbox")
+made = {name: client.subscribe(name, uri="/management").subscriptions[0].id for name in names}
+print(json.dumps(made))
 """
 _CONFIGURATION = """\
 domain: "127.0.0.1:PORT"
@@ -99,21 +117,26 @@ class OpenTaxii:
             "--binding", binding,
         )  # fmt: skip
 
+    def subscribe(self, *collections: str, push: Path | None = None) -> dict[str, str]:
+        """Subscribe to collections with cabby, after a package was pushed to them; ids by collection."""
+        made = run("python", "-c", _SUBSCRIBE, str(self.port), str(push or ""), *collections)
+        return dict(json.loads(made))
+
     def admin(self, name: str, *arguments: str) -> str:
         """Run one of its own tools."""
         return run(name, *arguments, OPENTAXII_CONFIG=str(self.folder / "opentaxii.yml"))
 
 
 @contextmanager
-def opentaxii(folder: Path, page: int = 3) -> Iterator[OpenTaxii]:
-    """Run OpenTAXII with results of a few blocks each."""
+def opentaxii(folder: Path, page: int = 3, collections: Sequence[str] = ()) -> Iterator[OpenTaxii]:
+    """Run OpenTAXII with results of a few blocks each, and perhaps with more collections, which a guest may read."""
     python = program("python")
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     filled = _CONFIGURATION.replace("PORT", str(port)).replace("FOLDER", str(folder))
     (folder / "opentaxii.yml").write_text(filled)
-    (folder / "services.yml").write_text(_SERVICES.replace("PAGE", str(page)))
+    (folder / "services.yml").write_text(_services(page, collections))
     server = OpenTaxii(port, folder)
     server.admin("opentaxii-sync-data", str(folder / "services.yml"))
     environment = {**os.environ, "OPENTAXII_CONFIG": str(folder / "opentaxii.yml")}
@@ -127,6 +150,13 @@ def opentaxii(folder: Path, page: int = 3) -> Iterator[OpenTaxii]:
         finally:
             process.terminate()
             process.wait(10)
+
+
+def _services(page: int, collections: Sequence[str]) -> str:
+    more = "".join(_COLLECTION.replace("NAME", name) for name in collections)
+    modify, read = (", ".join(f"{name}: {right}" for name in collections) for right in ("modify", "read"))
+    text = _SERVICES.replace("PAGE", str(page)).replace("MORE\n", more)
+    return text.replace("MODIFY", modify).replace("READ", read)
 
 
 def _wait(server: OpenTaxii, process: subprocess.Popen[bytes]) -> None:

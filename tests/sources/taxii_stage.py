@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,14 @@ TAXII_20 = "application/vnd.oasis.taxii+json; version=2.0"
 
 
 @contextmanager
-def medallion(folder: Path, page: int = 100) -> Iterator[str]:
-    """Run medallion over its default data; gives its address. User `user`, password `pass`."""
+def medallion(folder: Path, page: int = 100, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Run medallion over its default data, with TLS if a context is given; gives its address.
+
+    User `user`, password `pass`.
+    """
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-    server = make_server("127.0.0.1", 0, application_instance, threaded=True)
-    url = f"http://127.0.0.1:{server.server_port}"
+    server = make_server("127.0.0.1", 0, application_instance, threaded=True, ssl_context=context)
+    url = f"http{'s' if context else ''}://127.0.0.1:{server.server_port}"
     data = folder / "data.json"
     data.write_text(DATA.read_text().replace("http://localhost:5000", url))
     backend = {
@@ -69,6 +73,7 @@ class StandIn:
         self.tokens = True
         self.pages = 0
         self.root = "/api/"
+        self.collection = "c1"
         web.answer = self.answer
 
     def add(self, moment: str, item: dict[str, Any]) -> None:
@@ -84,17 +89,20 @@ class StandIn:
         documents = {
             "/taxii2/": {"title": "stand-in", "api_roots": [root]},
             "/api/": {"title": "root", "versions": ["taxii-2.0"], "max_content_length": 1 << 20},
-            "/api/collections/": {"collections": [{"id": "c1", "title": "The Collection", "can_read": True}]},
-            "/api/collections/c1/": {"id": "c1", "title": "The Collection", "can_read": True},
+            "/api/collections/": {"collections": [self._about()]},
+            f"/api/collections/{self.collection}/": self._about(),
         }
         if asked.path in documents:
             return 200, {"Content-Type": self.media_type}, json.dumps(documents[asked.path]).encode()
-        if asked.path == "/api/collections/c1/objects/":
+        if asked.path == f"/api/collections/{self.collection}/objects/":
             return self._page(parse_qs(asked.query), headers)
-        if asked.path == "/api/collections/c1/manifest/" and self.manifest:
+        if asked.path == f"/api/collections/{self.collection}/manifest/" and self.manifest:
             entries = [{"id": item["id"], "date_added": moment} for moment, item in self._wanted(parse_qs(asked.query))]
             return 200, {"Content-Type": self.media_type}, json.dumps({"objects": entries}).encode()
         return 404, {}, b"{}"
+
+    def _about(self) -> dict[str, Any]:
+        return {"id": self.collection, "title": "The Collection", "can_read": True}
 
     def _wanted(self, query: dict[str, list[str]]) -> list[tuple[str, dict[str, Any]]]:
         after = query.get("added_after", [""])[0]

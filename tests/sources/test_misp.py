@@ -209,6 +209,65 @@ def test_filters(settings: dict[str, Any], expected: set[str], server: MispServe
     desk.engine.close()
 
 
+@pytest.fixture(params=["events", "attributes"])
+def scope(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("rules", [{"any": "tlp:green"}, {"none": ["secret"]}])
+def test_an_event_whose_tags_change_leaves_and_comes_back(
+    rules: dict[str, Any], scope: str, server: MispServer, tmp_path: Path
+) -> None:
+    desk = Desk(tmp_path, server, scope=scope, event_tags=rules)
+    desk.poll()
+    before = desk.seen()
+    server.tag(A, "tlp:red", "secret")
+    server.publish(A)
+    result = desk.poll()
+    assert (result.state, result.ledger.balanced) == ("ok", True)
+    assert desk.seen() == before - {"a1.com", "45.1.2.3"}
+    server.tag(A, "tlp:green")
+    server.publish(A)
+    desk.poll()
+    assert desk.seen() == before
+    desk.engine.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [({"to_ids": True}, {"to_ids": False}), ({"attribute_types": ["domain", "url"]}, {"type": "comment"})],
+)
+def test_an_attribute_that_the_filters_leave_out_now_leaves(
+    settings: dict[str, Any], change: dict[str, Any], scope: str, server: MispServer, tmp_path: Path
+) -> None:
+    if scope == "events" and "attribute_types" in settings:
+        settings = {"types": settings["attribute_types"]}
+    desk = Desk(tmp_path, server, scope=scope, **settings)
+    desk.poll()
+    assert "b1.com" in desk.seen()
+    server.events[B]["Attribute"][0].update(**change, timestamp=server.touch(B))
+    server.publish(B)
+    result = desk.poll()
+    assert (result.state, result.ledger.balanced) == ("ok", True)
+    assert "b1.com" not in desk.seen()
+    assert "http://b2.com/x" in desk.seen()
+    desk.engine.close()
+
+
+def test_what_a_warning_list_takes_in_leaves(scope: str, server: MispServer, tmp_path: Path) -> None:
+    """At once where the event changes, else with the next full listing: the lists change without the events."""
+    server.warned = {"b1.com"}
+    desk = Desk(tmp_path, server, scope=scope, enforce_warninglists=True)
+    desk.poll()
+    assert desk.seen() == ALL - {"b1.com"}
+    server.warned = {"a1.com"}
+    desk.poll()
+    assert "a1.com" in desk.seen()
+    desk.poll(hours=25)
+    assert desk.seen() == ALL - {"a1.com"}
+    desk.engine.close()
+
+
 def test_other_filters_withdraw_what_they_leave_out(server: MispServer, desk: Desk) -> None:
     desk.poll()
     narrowed = MispServerSettings.model_validate(

@@ -88,6 +88,17 @@ def test_windows_and_a_poll_service_without_discovery(server: OpenTaxii, tmp_pat
     assert datetime.now(UTC).replace(tzinfo=None) - end < timedelta(minutes=5)
 
 
+def test_a_subscription_is_polled_by_its_id(server: OpenTaxii, tmp_path: Path) -> None:
+    """The results come in parts all the same, and an id that the server does not know is refused in its words."""
+    wanted = server.subscribe("feed")["feed"]
+    found, poll = polled(source(f"{server.url}/discovery", subscription_id=wanted), tmp_path)
+    assert {"http://bit.ly/2sy2lFx", "38.130.218.117", "test@example.com"} <= found
+    again, unchanged = polled(source(f"{server.url}/discovery", subscription_id=wanted), tmp_path, poll.cursor)
+    assert (again, unchanged.unchanged) == (set(), True)
+    with pytest.raises(FetchError, match=r"NOT_FOUND"):
+        polled(source(f"{server.url}/discovery", subscription_id="none"), tmp_path)
+
+
 def test_what_is_refused_is_said(server: OpenTaxii, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match=r"set `collection` to one of: .*feed"):
         polled(source(f"{server.url}/discovery", collection="none"), tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from engine.support import NO_GUARD, START, Time, configuration, plain, published
 from sources.taxii_stage import HIGH_VALUE, TAXII_21, WRITABLE, StandIn, medallion
+from sources.test_fetch_tls import certificate, pem
 from tipline.engine.core import Engine
 from tipline.errors import FetchError, FormatError
 from tipline.sources.base import Poll, PollContext
@@ -116,6 +118,26 @@ def test_medallion_follows_what_is_pushed_and_revoked(server: str, tmp_path: Pat
         }
     finally:
         engine.close()
+
+
+def test_medallion_behind_client_certificates(tmp_path: Path) -> None:
+    """Who shows the certificate is let in, on every page; who does not is told what is missing."""
+    authority = certificate("authority", ca=True)
+    ca_file = pem(tmp_path / "ca.pem", authority)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem(tmp_path / "server.pem", certificate("loopback", authority)))
+    context.load_verify_locations(ca_file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    client = pem(tmp_path / "client.pem", certificate("client.example", authority))
+    tls = {"ca_file": ca_file, "basic": SIGN_IN, "collection": HIGH_VALUE}
+    with medallion(tmp_path, page=2, context=context) as url:
+        found, poll = polled(source(f"{url}/taxii2/", client_cert=client, **tls), tmp_path)
+        assert (len(found), poll.warnings) == (2, [])
+        with pytest.raises(FetchError, match=r"wants a client certificate.*client_cert|connection broke"):
+            polled(source(f"{url}/taxii2/", **tls), tmp_path)
+        other = pem(tmp_path / "other.pem", certificate("client.example", certificate("other", ca=True)))
+        with pytest.raises(FetchError, match=r"does not know who issued.*client_cert|connection broke"):
+            polled(source(f"{url}/taxii2/", client_cert=other, **tls), tmp_path)
 
 
 def test_filters_of_the_server(server: str, tmp_path: Path) -> None:

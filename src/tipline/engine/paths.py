@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -89,7 +89,7 @@ def why(engine: Engine, value: str, type_: str | None = None, asker: Asker = LOC
         (on_lists,) = standing(con, engine, [Verdict(asked.type, asked.value, asked.lo, asked.up, asked.rhost)])
         claims = _claims(con, engine, asked, asker)
         steps = _steps(con, engine, asked, claims, asker)
-        published = _published(con, engine, asked, asker)
+        published = _published(con, engine, asked, asker, engine.graph.outputs)
         keys = {asked.key, *(claim["key"] for claim in claims)}
         history = _history(con, engine, keys, asker)
     keys |= {key(row["type"], row["value"]) for row in published}
@@ -106,13 +106,13 @@ def why(engine: Engine, value: str, type_: str | None = None, asker: Asker = LOC
 
 
 def still_held(
-    engine: Engine, value: str, type_: str | None, outputs: Collection[str], asker: Asker = LOCAL
+    engine: Engine, value: str, type_: str | None, outputs: Iterable[str], asker: Asker = LOCAL
 ) -> list[dict[str, Any]]:
     """What some outputs hold of a value, or of what covers it: output, type and value."""
     asked = canonical(value, type_)
     with engine.lake.reading() as con:
-        found = _published(con, engine, asked, asker)
-    return [{word: row[word] for word in ("output", "type", "value")} for row in found if row["output"] in outputs]
+        found = _published(con, engine, asked, asker, outputs)
+    return [{name: row[name] for name in ("output", "type", "value")} for row in found]
 
 
 def _claims(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker) -> list[dict[str, Any]]:
@@ -228,11 +228,13 @@ def _note_steps(
             ways.append(output)
 
 
-def _published(con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker) -> list[dict[str, Any]]:
+def _published(
+    con: duckdb.DuckDBPyConnection, engine: Engine, asked: Asked, asker: Asker, outputs: Iterable[str]
+) -> list[dict[str, Any]]:
     sought = Sought.of([Verdict(asked.type, asked.value, asked.lo, asked.up, asked.rhost)])
     found = []
-    for name, output in engine.graph.outputs.items():
-        if asker.sees(output.settings):
+    for name in outputs:
+        if asker.sees(engine.graph.outputs[name].settings):
             hits = [hit for _, hit in held(con, engine, name, asker, sought, _PUBLISHED)]
             hits = sorted(hits, key=lambda hit: str(hit["value"]))[:_MOST]
             found += [{"output": name, **{k: v for k, v in hit.items() if k != "how"}} for hit in hits]

@@ -94,18 +94,17 @@ def name_groups(con: duckdb.DuckDBPyConnection, source: int, groups: list[str], 
     Args:
         con: the poll's own connection.
         source: the source's number.
-        groups: names, or `EVERY_GROUP` for all but `kept`.
-        kept: names.
+        groups: names, of single records, too; or `EVERY_GROUP` for all but `kept`.
+        kept: names of groups.
     """
     everything = EVERY_GROUP in groups
     named = pl.DataFrame({"name": kept if everything else groups}, schema={"name": pl.String})
     con.register("frame", named.to_arrow())
     con.execute("CREATE OR REPLACE TEMP TABLE named_groups AS SELECT DISTINCT name FROM frame")
     con.unregister("frame")
-    con.execute(
-        f"INSERT INTO named_records SELECT DISTINCT record FROM {claims_table(source)}"
-        f" WHERE split_part(record, '/', 1) {'NOT ' if everything else ''}IN (SELECT name FROM named_groups)"
-    )
+    of_group = "split_part(record, '/', 1) IN (SELECT name FROM named_groups)"
+    chosen = f"NOT {of_group}" if everything else f"{of_group} OR record IN (SELECT name FROM named_groups)"
+    con.execute(f"INSERT INTO named_records SELECT DISTINCT record FROM {claims_table(source)} WHERE {chosen}")
 
 
 def _account_drops(claims: pl.DataFrame, ledger: Ledger) -> None:

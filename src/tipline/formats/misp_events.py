@@ -146,7 +146,7 @@ class Rows:
         drop = "deleted" if around.deleted or truth(get("deleted")) else REFUSED.get(kind)
         split = None if drop else SPLITTERS.get(kind)
         shared = (
-            record(attribute, around.event, kind, value),
+            record(attribute, around.event),
             said.confidence,
             None if to_ids is None else str(to_ids),
             said.tlp,
@@ -239,11 +239,21 @@ def within(thing: Mapping[str, Any], around: Surroundings) -> Surroundings:
     )
 
 
-def record(attribute: Mapping[str, Any], event: str, kind: str, value: str) -> str:
-    """`<event uuid>/<attribute uuid>`; an attribute without uuid is known by what it says."""
+def record(attribute: Mapping[str, Any], event: str | None = None) -> str:
+    """`<event uuid>/<attribute uuid>`; an attribute without uuid is known by what it says.
+
+    Args:
+        attribute: of an event, or of a search, whose attributes name their event.
+        event: uuid of the event.
+    """
     uuid = text(attribute.get("uuid")).lower()
+    if event is None:
+        head = attribute.get("Event")
+        named = text(head.get("uuid")) if isinstance(head, Mapping) else ""
+        event = (named or text(attribute.get("event_uuid"))).lower()
     if not uuid:
-        uuid = hashlib.md5(f"{kind}|{value}".encode("utf-8", "replace")).hexdigest()
+        said = f"{text(attribute.get('type')).strip()}|{text(attribute.get('value'))}"
+        uuid = hashlib.md5(said.encode("utf-8", "replace")).hexdigest()
     return f"{event}/{uuid}"
 
 

@@ -21,7 +21,7 @@ from tipline.formats.stixsurvey import Object, Survey
 
 __all__ = ["Reading", "Stix2Settings", "read"]
 
-_BATCH = 10_000
+_BATCH = 5_000
 
 
 class Stix2Settings(BaseModel):
@@ -76,7 +76,7 @@ class Reading:
         return {**found.members, "count": count}
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Raw frames of all files, 10,000 rows each.
+        """Raw frames of all files, 5,000 rows each.
 
         A record is a STIX id, and all of its rows come: what an earlier poll read of it and this one does not
         hold is withdrawn. Revoked and older versions are rows with a reason.

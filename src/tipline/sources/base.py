@@ -154,8 +154,8 @@ class Poll:
     With `whole_records` all rows of a record come together, dropped ones among them: in append mode the claims that
     an earlier poll made of a record and this one does not list again are withdrawn. A row that is dropped (`revoked`,
     `deleted`) and names its record is how a record is taken back. Records named `<group>/<rest>` are taken back
-    together by naming their group in `superseded`: what is not listed again goes. `kept` takes groups out of
-    EVERY_GROUP. Both may grow while the frames are read.
+    together by naming their group in `superseded` (or one record by its whole name): what is not listed again goes.
+    `kept` takes groups out of EVERY_GROUP. Both may grow while the frames are read.
 
     With `withdraws` the rows are not claims: what they name is taken back, from the records that begin with it.
     `settled` is called when all is committed and the run is on record; `more` asks for another poll at once.

@@ -295,8 +295,21 @@ def _tls_trouble(cause: ssl.SSLError, hop: Hop) -> FetchError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         what, fix = _certificate(cause, hop)
         return FetchError(what, where=hop.shown, fix=fix)
+    for alert, what in _CLIENT_ALERTS.items():
+        if alert in (cause.reason or ""):
+            return FetchError(what, where=hop.shown, fix="set client_cert to a PEM file with certificate and key")
     fix = "does the server speak TLS at this port, and does it want a client certificate?"
     return FetchError(f"no TLS connection: {cause.reason or cause}", where=hop.shown, fix=fix, retryable=True)
+
+
+# What a server says of the certificate of ours, by OpenSSL's name of the alert.
+_CLIENT_ALERTS = {
+    "ALERT_CERTIFICATE_REQUIRED": "the server wants a client certificate",
+    "ALERT_UNKNOWN_CA": "the server does not know who issued our client certificate",
+    "ALERT_BAD_CERTIFICATE": "the server refuses our client certificate",
+    "ALERT_CERTIFICATE_EXPIRED": "our client certificate has expired, as the server says",
+    "ALERT_CERTIFICATE_REVOKED": "our client certificate was revoked, as the server says",
+}
 
 
 def _cause(error: BaseException) -> ssl.SSLError | None:

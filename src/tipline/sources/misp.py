@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from tipline.errors import FormatError
 from tipline.formats import misp
-from tipline.formats.misp_events import Rows, text
+from tipline.formats.misp_events import Rows, record, text
 from tipline.kinds import NodeSettings
 from tipline.sources.base import EVERY_GROUP, Poll, PollContext, Source
 from tipline.sources.fetch_settings import ApiKey
@@ -27,12 +27,18 @@ _CHUNK_EVENTS = 100
 
 @dataclass
 class _State:
-    """The cursor: events as they were last read, and how far the server's changes are known."""
+    """The cursor: events as they were last read, and how far the server's changes are known.
+
+    Attributes:
+        changed, published: the latest moments of what the filters choose.
+        others: the latest moment of a change of any event at all.
+    """
 
     events: dict[str, int] = field(default_factory=dict)
     changed: int = 0
     published: int = 0
     full: float = 0
+    others: int = 0
 
     @classmethod
     def of(cls, cursor: Mapping[str, Any]) -> _State:
@@ -105,15 +111,18 @@ class _Reading:
         self.poll.cursor.update(vars(self.state))
 
     def _changed_events(self, rows: Rows) -> Iterator[pl.DataFrame]:
+        changed = set() if self.full else self._changed_at_all()
         listed = {head.uuid: head for head in (self._everything() if self.full else self._recent())}
         if self.full:
             self._withdraw_gone(listed)
+        for uuid in changed & self.state.events.keys() - listed.keys():
+            self._over(uuid)  # it was changed so that the filters leave it out
         wanted: list[Head] = []
         for head in listed.values():
             self.state.note(head)
             if self.settings.published and head.published is False:
                 self._over(head.uuid)
-            elif self.state.events.get(head.uuid) != head.timestamp:
+            elif self.state.events.get(head.uuid) != head.timestamp or self._reads_all_again:
                 wanted.append(head)
         for chunk in _chunks(wanted):
             yield from self._events(rows, chunk)
@@ -128,6 +137,23 @@ class _Reading:
         yield from self.server.heads({**either, "timestamp": self._changed_since()}, size)
         if self.settings.published:
             yield from self.server.heads({**filters, "publish_timestamp": self._since(self.state.published)}, size)
+
+    @property
+    def _reads_all_again(self) -> bool:
+        """Warning lists change without the events that they are about."""
+        return self.full and self.settings.enforce_warninglists
+
+    def _changed_at_all(self) -> set[str]:
+        """Events changed lately, whatever they are now: one may have lost the tag by which it was chosen.
+
+        To be asked before what the filters choose, so that an event that is changed in between is not taken for lost.
+        """
+        if not self.settings.narrows:
+            return set()
+        since = self._since(max(self.state.others, self.state.changed))
+        found = list(self.server.heads({"timestamp": since}, self.settings.page_size))
+        self.state.others = max([self.state.others, *(head.timestamp for head in found)])
+        return {head.uuid for head in found}
 
     def _changed_since(self) -> int:
         """Where to look for changes; never for what is too old anyway."""
@@ -185,22 +211,46 @@ class _Reading:
         self.poll.superseded.append(EVERY_GROUP)
 
     def _changed_attributes(self, rows: Rows) -> Iterator[pl.DataFrame]:
-        """Attributes changed lately (deleted ones too), and those of events (un)published lately."""
-        since = self._changed_since()
-        unpublished = {"timestamp": since, "published": 0}
-        if self.settings.published:
-            for head in self.server.heads(unpublished, self.settings.page_size):
-                self.state.note(head)
-                self._over(head.uuid)
-        yield from self._attributes(rows, {"timestamp": since, "deleted": [0, 1]})
-        yield from self._attributes(rows, {"publish_timestamp": self._since(self.state.published)})
+        """Attributes changed lately (deleted ones too), and those of events (un)published lately.
 
-    def _attributes(self, rows: Rows, further: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
+        An event or attribute that was changed so that the filters leave it out is found by asking without them.
+        """
+        since = self._changed_since()
+        left = self._changed_at_all()
+        others = self._attributes_at_all(since) if self.settings.narrows else set()
+        if left:
+            left -= {head.uuid for head in self.server.heads(self._chosen(since), self.settings.page_size)}
+        if self.settings.published:
+            for head in self.server.heads({"timestamp": since, "published": 0}, self.settings.page_size):
+                self.state.note(head)
+                left.add(head.uuid)
+        for uuid in left:
+            self._over(uuid)
+        yield from self._attributes(rows, {"timestamp": since, "deleted": [0, 1]}, others)
+        yield from self._attributes(rows, {"publish_timestamp": self._since(self.state.published)}, others)
+        self.poll.superseded += others
+
+    def _chosen(self, since: int) -> dict[str, Any]:
+        """Filters for events changed since a moment."""
+        return {**self.settings.filters(), "timestamp": since}
+
+    def _attributes_at_all(self, since: int) -> set[str]:
+        """Records of attributes changed lately, whatever they are now."""
+        asked = {"timestamp": since, "deleted": [0, 1], "includeEventUuid": 1}
+        pages = self.server.attributes(asked, self.settings.page_size)
+        return {record(each) for page in pages for each in page}
+
+    def _attributes(
+        self, rows: Rows, further: Mapping[str, Any], others: set[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Attributes that the filters choose; their records are taken out of `others`."""
         asked = {"includeContext": 1, "includeEventTags": 1, "includeEventUuid": 1}
         filters = {**asked, **self.settings.filters(), **further}
         for page in self.server.attributes(filters, self.settings.page_size):
             for attribute in page:
                 self._note_attribute(attribute)
+                if others:
+                    others.discard(record(attribute))
             yield from rows.attributes(page)
 
     def _nothing(self, what: str) -> FormatError:

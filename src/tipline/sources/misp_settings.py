@@ -38,7 +38,9 @@ class MispServerSettings(FeedSettings, MispSettings, EventRules):
         default_factory=list, description="MISP's types to search for (scope: attributes), such as ip-dst."
     )
     enforce_warninglists: bool = Field(
-        default=False, description="Leave out attributes that the server's warning lists hold."
+        default=False,
+        description="Leave out attributes that the server's warning lists hold. These lists change without the events,"
+        " so that everything is read again with each full listing.",
     )
     search: dict[str, Any] = Field(
         default_factory=dict,
@@ -75,3 +77,8 @@ class MispServerSettings(FeedSettings, MispSettings, EventRules):
         if self.enforce_warninglists:
             found["enforceWarninglist"] = 1
         return {**found, **self.search}
+
+    @property
+    def narrows(self) -> bool:
+        """Whether a change can make the filters leave out what they chose before."""
+        return bool(self.filters().keys() - {"published"})

@@ -76,12 +76,12 @@ class Client1:
             FormatError: the answer is no TAXII.
         """
         message = _message("Poll_Request", collection_name=feed.name)
-        if subscription:
-            message.set("subscription_id", subscription)
         for name, moment in (("Exclusive_Begin_Timestamp", begin), ("Inclusive_End_Timestamp", end)):
             if moment and feed.ordered:
                 etree.SubElement(message, f"{{{_SPACE}}}{name}").text = moment
-        if not subscription:
+        if subscription:
+            etree.SubElement(message, f"{{{_SPACE}}}Subscription_ID").text = subscription
+        else:
             parameters = etree.SubElement(message, f"{{{_SPACE}}}Poll_Parameters", allow_asynch="false")
             etree.SubElement(parameters, f"{{{_SPACE}}}Response_Type").text = "FULL"
         return self._ask(feed.url, message, "Poll_Response")

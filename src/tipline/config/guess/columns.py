@@ -37,6 +37,7 @@ _VALUE = re.compile(
     r"|(?:file)?[ _-]?(?:hash|md5|sha-?1|sha-?256|sha-?512)(?:[ _-]?hash)?",
     re.IGNORECASE,
 )
+_SHAPELESS = frozenset(("user-agent", "mutex", "file-name", "file-path", "registry-key", "command-line"))
 _WEAK = 0.3
 _STRONG = 0.6
 
@@ -144,3 +145,12 @@ def values(columns: list[Column], taken: dict[str, Column]) -> list[Column]:
         return named[:1] if typed else named
     strong = sorted((c for c in free if c.share >= _WEAK), key=lambda c: (-round(c.share, 1), c.place))
     return strong[:1]
+
+
+def shapeless(columns: list[Column]) -> tuple[list[Column], str | None]:
+    """The column that is named after a type whose values cannot be known by their looks, and the type."""
+    for column in columns:
+        word = type_of_word(column.name) if column.name and column.cells else None
+        if word in _SHAPELESS:
+            return [column], word
+    return [], None

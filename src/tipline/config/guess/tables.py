@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from tipline.config.guess.columns import Column, columns_of, names_values, roles, values
+from tipline.config.guess.columns import Column, columns_of, names_values, roles, shapeless, values
 from tipline.model import normalise_one, type_of_word
 
 _DELIMITERS = (",", ";", "\t", "|", "#")
@@ -63,7 +63,9 @@ def _settings(rows: list[list[str]], heads: list[str], delimiter: str) -> dict[s
     names = [name.strip() for name in rows[0]] if header else _from_comment(heads, delimiter, len(rows[0]))
     columns = columns_of(rows[1:] if header else rows, names)
     taken = roles(columns)
-    found = values(columns, taken)
+    found, typed = values(columns, taken), None
+    if not found:
+        found, typed = shapeless(columns)
     if not found:
         return None
 
@@ -80,16 +82,18 @@ def _settings(rows: list[list[str]], heads: list[str], delimiter: str) -> dict[s
     if delimiter == "#":
         made["comments"] = []
     made["columns"] = {"value": places[0] if len(places) == 1 else places, **mapped}
-    if _splits(found[0], delimiter):
+    if typed:
+        made["type"] = typed
+    if _splits(found[0]):
         made["split"] = ","
     if len({len(row) for row in rows}) > 1:
         made["short_rows"] = "keep"
     return made
 
 
-def _splits(column: Column, delimiter: str) -> bool:
+def _splits(column: Column) -> bool:
     """Whether cells hold several hashes with commas between them."""
-    return delimiter == "," and any(re.fullmatch(r"[0-9A-Fa-f]{32,}(?:,\s*[0-9A-Fa-f]{32,})+", c) for c in column.cells)
+    return any(re.fullmatch(r"[0-9A-Fa-f]{32,}(?:,\s*[0-9A-Fa-f]{32,})+", c) for c in column.cells)
 
 
 def _is_header(first: list[str], rest: list[list[str]]) -> bool:
