@@ -18,6 +18,13 @@ INCOMING = {**INDICATOR, "record": "VARCHAR", **ATTRIBUTES, "digest": "UBIGINT",
 _COLUMNS = ", ".join(INCOMING)
 _LISTS = ("threat_types", "tags", "refs")
 _DIGESTED = list(ATTRIBUTES)
+# So many rows are staged at least before duplicates among them are taken out; they are again at each doubling.
+_MANY = 4_000_000
+# Which of several rows on one (key, record) counts: the greatest of these.
+_RANK = (
+    "{'confidence': coalesce(confidence, -1), 'seen': coalesce(last_seen, '-infinity'::TIMESTAMP),"
+    " 'digest': 18446744073709551615 - digest, 'line': 18446744073709551615 - coalesce(line, 0)}"
+)
 
 
 def stage(
@@ -46,6 +53,7 @@ def stage(
     con.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({columns_sql(INCOMING)})")
     if records:
         con.execute("CREATE OR REPLACE TEMP TABLE named_records (record VARCHAR)")
+    inserted, left, judged = 0, 0, 0
     for frame in frames:
         ledger.read += frame.height
         if records and "record" in frame.columns:
@@ -55,8 +63,14 @@ def stage(
             continue
         claims = conform(new, policy).with_columns(line)
         _account_drops(claims, ledger)
-        _insert(con, claims.filter(pl.col("drop").is_null()))
-    kept, seen, again = _count(con), 0, 0
+        taken = claims.filter(pl.col("drop").is_null())
+        _insert(con, taken)
+        inserted += taken.height
+        if inserted - judged >= max(_MANY, left):
+            # A feed may say the same again and again: what is staged stays about as large as what it says.
+            _remove_duplicates(con)
+            left, judged = _count(con), inserted
+    kept, seen, again = inserted, 0, 0
     if lines:
         kept, seen = kept + lines.seen + lines.repeats, lines.seen
         again = _seen_again(con, lines)
@@ -145,18 +159,32 @@ def _count(con: duckdb.DuckDBPyConnection) -> int:
 
 
 def _remove_duplicates(con: duckdb.DuckDBPyConnection) -> None:
-    """Keep one row per (key, record): the most confident, then the latest seen; the feed's order never matters."""
+    """Keep one row per (key, record): the most confident, then the latest seen; the feed's order never matters.
+
+    However often a row is repeated, what the database has to hold of it is small.
+    """
     con.execute(
         "CREATE OR REPLACE TEMP TABLE repeated AS"
-        " SELECT key, record FROM incoming GROUP BY key, record HAVING count(*) > 1"
+        " SELECT key, record, count(*) AS times FROM incoming GROUP BY key, record HAVING count(*) > 1"
     )
-    row = con.execute("SELECT count(*) FROM repeated").fetchone()
-    if not row or not row[0]:
+    row = con.execute("SELECT coalesce(sum(times), 0) FROM repeated").fetchone()
+    rows = int(row[0]) if row else 0
+    if not rows:
         return
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT DISTINCT ON (key, record) {_COLUMNS} FROM incoming"
-        " SEMI JOIN repeated USING (key, record)"
-        " ORDER BY key, record, confidence DESC NULLS LAST, last_seen DESC NULLS LAST, digest, line"
+        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT arg_max(incoming.rowid, {_RANK}) AS number"
+        " FROM incoming SEMI JOIN repeated USING (key, record) GROUP BY key, record"
     )
-    con.execute("DELETE FROM incoming WHERE (key, record) IN (SELECT (key, record) FROM repeated)")
-    con.execute(f"INSERT INTO incoming ({_COLUMNS}) SELECT {_COLUMNS} FROM chosen")
+    if rows * 4 < _count(con):
+        con.execute(
+            "DELETE FROM incoming WHERE (key, record) IN (SELECT (key, record) FROM repeated)"
+            " AND rowid NOT IN (SELECT number FROM chosen)"
+        )
+        return
+    # Deleted rows would go on to take room.
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE single AS SELECT {_COLUMNS} FROM incoming ANTI JOIN repeated USING (key, record)"
+        f" UNION ALL SELECT {_COLUMNS} FROM incoming WHERE rowid IN (SELECT number FROM chosen)"
+    )
+    con.execute("DROP TABLE incoming")
+    con.execute("ALTER TABLE single RENAME TO incoming")
