@@ -12,7 +12,7 @@ import duckdb
 from benchmarks.measure import forget_peak, spent
 from tipline.outputs.render import SPECS, render
 from tipline.outputs.render.dialect import Dialect, Format, dialect
-from tipline.store.allowance import RENDERING
+from tipline.store.allowance import WRITING
 from tipline.store.schema import PUBLISHED, columns_sql
 
 # What rows look like, by type; others are not measured.
@@ -80,7 +80,7 @@ def _measured(path: Path, name: str, n: int) -> dict[str, Any]:
     with duckdb.connect(path, config={"threads": 1, "memory_limit": "2GB"}) as con:
         table = _table(con, types, n)
     sink = _Nowhere()
-    settings: dict[str, Any] = {"threads": 1, "memory_limit": f"{RENDERING}MiB", "preserve_insertion_order": False}
+    settings: dict[str, Any] = {"threads": 1, "memory_limit": f"{WRITING}MiB", "preserve_insertion_order": False}
     with duckdb.connect(path, config=settings) as con:
         forget_peak()
         with spent() as rendering:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import delivering, dialects, feeds, lookups, pages, parsing, ranges, readers, servers, taxii
+from benchmarks import delivering, dialects, feeds, lookups, pages, parsing, ranges, readers, servers, taxii, warned
 from benchmarks.setting import FEED
 
 
@@ -40,6 +40,7 @@ ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "freetext": _freetext,
     "taxii": taxii.taxii,
     "ranges": ranges.ranges,
+    "warning_lists": warned.warning_lists,
     "pages_data": pages.pages_data,
     "pages": pages.pages,
     "idle": servers.idle,
@@ -47,7 +48,7 @@ ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "sentinel": servers.sentinel,
     **delivering.ROWS,
 }
-_ON_FEED = {"next_poll", "unchanged", "lookups", "serving", "readers", "commit_alone"}
+_ON_FEED = {"next_poll", "unchanged", "lookups", "serving", "readers", "commit_alone", "warning_lists"}
 
 
 def needs(wanted: list[str], directory: Path) -> list[str]:

@@ -48,6 +48,10 @@ def test_no_request_of_the_specification_makes_the_server_fail(ask: Client) -> N
             headers = {k: v for k, v in dict(sent.get("headers") or {}).items() if v.isascii()}
             answer = ask(sent["method"], sent["url"], headers={**headers, **ask.headers}, **kept)
             assert answer.status_code < 500, (sent["method"], sent["url"], kept, answer.text)
+            if answer.status_code >= 400:  # every refusal is a problem document (RFC 9457)
+                assert answer.headers["content-type"] == "application/problem+json", (sent["url"], answer.text)
+                assert answer.json().keys() >= {"type", "title", "status", "detail"}, answer.text
+                assert answer.json()["status"] == answer.status_code
             asked += 1
 
         tried()

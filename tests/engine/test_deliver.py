@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.lab import Lab, hashes, impatient, laboratory
+from tipline.engine import delivery_plan
 from tipline.sandbox import Sandbox
 from tipline.store import delivery_counts
 from tipline.store.receipts import delivery
@@ -234,12 +235,31 @@ def test_settings_that_cannot_work_are_told_in_the_state(lab: Lab) -> None:
 
 
 def test_a_backlog_goes_in_cycles(lab: Lab) -> None:
-    lab.publish(hashes(12))
+    lab.publish(hashes(45))
     lab.deliverer.far.cycle_limit = lab.deliverer.far.send_batch = 1
     reports = [lab.deliverer.cycle() for _ in range(3)]
     assert [report.state for report in reports] == ["pending", "pending", "ok"]
-    assert [report.sent for report in reports] == [5, 5, 2]
+    assert [report.sent for report in reports] == [20, 20, 5]
     assert lab.there() == sorted(lab.published())
+
+
+def test_of_a_long_plan_the_first_are_sent_and_the_others_counted(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_plan, "MOST", 7)
+    values = hashes(16)
+    lab.publish([{"value": value, "confidence": 30 + number} for number, value in enumerate(values)])
+    reports, order = [], []
+    for _ in range(3):
+        reports.append(lab.deliverer.cycle())
+        order.append({value for value, receipt in lab.receipts().items() if receipt.state == "accepted"})
+    assert [(report.planned, report.sent, report.state) for report in reports] == [
+        (16, 7, "pending"),
+        (9, 7, "pending"),
+        (2, 2, "ok"),
+    ]
+    assert order[0] == set(values[-7:])
+    lab.publish([])
+    report = lab.deliverer.cycle()
+    assert (report.deleted, lab.there()) == (16, [])
 
 
 def test_a_withdrawal_does_not_wait_for_a_backlog(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

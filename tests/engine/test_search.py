@@ -14,9 +14,9 @@ from tipline.engine.asker import LOCAL, Asker
 from tipline.engine.core import Engine
 from tipline.engine.facets import facets
 from tipline.engine.filters import Search
+from tipline.engine.leaves import DEFAULT_CONFIDENCE
 from tipline.engine.overlap import overlap
 from tipline.engine.search import search
-from tipline.engine.views import DEFAULT_CONFIDENCE
 
 NAMES = [f"s{n}" for n in range(70)]  # more than one word of bits
 FEW = ["a", "b"]

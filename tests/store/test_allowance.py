@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from tipline.errors import StoreError
-from tipline.store.allowance import EVALUATION, INTAKE, RENDERING
+from tipline.store.allowance import EVALUATION, INTAKE, WRITING
 from tipline.store.lake import Lake
 
 
@@ -30,13 +30,13 @@ def limit(lake: Lake) -> str:
 def test_the_limit_is_the_most_of_what_is_at_work_needs(lake: Lake) -> None:
     with lake.memory.sparing(INTAKE):
         assert limit(lake) == f"{INTAKE}.0 MiB"
-        with lake.memory.sparing(RENDERING):
-            assert limit(lake) == f"{RENDERING}.0 MiB"
+        with lake.memory.sparing(WRITING):
+            assert limit(lake) == f"{WRITING}.0 MiB"
             with lake.memory.ample(), lake.memory.sparing(EVALUATION):
                 assert limit(lake) == "1.0 GiB"
-            with lake.memory.sparing(RENDERING):
+            with lake.memory.sparing(WRITING):
                 pass
-            assert limit(lake) == f"{RENDERING}.0 MiB"
+            assert limit(lake) == f"{WRITING}.0 MiB"
         assert limit(lake) == f"{INTAKE}.0 MiB"
     assert limit(lake) == "1.0 GiB"
     with lake.memory.sparing(INTAKE, wanted=False):

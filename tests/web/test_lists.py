@@ -51,6 +51,7 @@ def test_a_feed_reader_sees_their_lists_and_reads_one_as_the_page_says(
         expect(page.get_by_role("link", name="?v=edl-ip").first).to_be_visible()
         page.get_by_role("link", name="Automation").first.click()
         page.get_by_role("button", name="Make a key").click()
+        expect(page.locator(".made code")).to_be_visible()
         shown = _run(page.get_by_label("Example for curl").inner_text())
         assert '"for-friends"' in shown
         assert '"for-others"' not in shown

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from tipline.config.builtins import add_builtins, reserved
 from tipline.config.schema import Configuration, Settings
 from tipline.config.section import Section
+from tipline.config.warning_lists import shipped
 from tipline.config.wiring import Problem, check_wiring
 from tipline.config.yamlfile import Document, Place, parse, read
 from tipline.errors import ConfigError, TiplineError
@@ -102,12 +103,26 @@ def check_document(document: Document) -> Checked:
     for section, sort in SECTIONS.items():
         _read_section(section, sort, document, configuration, problems)
     check_wiring(configuration, document, problems)
+    _check_warning_lists(configuration, document, problems)
     problems += [
         Problem("error", str(document.path), f"{name} is the name of a built-in source", "rename it")
         for name in sorted(reserved(configuration) & set(configuration.nodes()))
     ]
     add_builtins(configuration)
     return Checked(configuration, problems)
+
+
+def _check_warning_lists(configuration: Configuration, document: Document, problems: list[Problem]) -> None:
+    """Every list ships, or has an address."""
+    for name, each in configuration.settings.warning_lists.lists.items():
+        place: Place = ("warning_lists", "lists", name)
+        if not NAME.fullmatch(name):
+            what = f"{name!r} is no name for a list"
+            problems.append(Problem.at(document, place, what, "use letters, digits, - _ and ."))
+        elif not each.url and name not in shipped():
+            what = f"there is no warning list {name}"
+            fix = suggest(name, list(shipped())) if get_close_matches(name, list(shipped()), n=1) else "give it a url"
+            problems.append(Problem.at(document, place, what, fix))
 
 
 def _read_section(

@@ -19,6 +19,7 @@ from tipline.engine.graph import Graph
 from tipline.engine.times import Clock, utc_now
 from tipline.errors import ConfigError, FarSideError
 from tipline.outputs.delivery import Delivered, FarSide, Outcome, Parcel, Refused
+from tipline.store.allowance import WRITING
 from tipline.store.control import Control
 from tipline.store.lake import Lake
 from tipline.store.overrides import Override
@@ -49,7 +50,7 @@ OK, PENDING, FAILING, SHADOW, NEEDS, STOPPED = (
     "stopped",
 )
 # A cycle that nothing new interrupts sends so many times its limit: planning is not free.
-BACKLOG = 5
+BACKLOG = 20
 
 
 @dataclass
@@ -162,8 +163,10 @@ class Deliverer:
             missing = self.kind.missing()
             if missing:
                 report.state, report.message = NEEDS, f"set {', '.join(missing)}"
-            plan = self._plan(con, before)
+            what = f"plan of {self.name}"
+            plan = self.lake.memory.tried(WRITING, what, lambda: self._plan(con, before))
             if plan is not None:
+                plan.settled()
                 report.full, report.planned, report.withdrawals = plan.full, plan.sends, plan.withdrawals
                 report.waiting, report.pending = plan.waiting, plan.sends + plan.withdrawals
                 if not missing:

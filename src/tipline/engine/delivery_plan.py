@@ -24,6 +24,9 @@ from tipline.store.schema import REMOVED, digest_sql, log_table, published_table
 SEND, REPLACE, WITHDRAW, FORGET = "send", "replace", "withdraw", "forget"
 # From so many touched keys on, all receipts are read in one go.
 _SCAN_FROM = 20_000
+# So many indicators a plan can send: the others are counted, and their turn comes with a later plan.
+MOST = 200_000
+_FIRST = "confidence DESC, key"
 _ROW = (
     "type", "value", "sources", "confidence", "tlp", "direction", "threat_types", "tags", "description",
     "refs", "first_seen", "valid_until", "override",
@@ -76,6 +79,11 @@ class Plan:
         """Indicators to take back for good."""
         return self.counts.get(WITHDRAW, 0)
 
+    def settled(self) -> None:
+        """Let go of what only the making of the plan needed."""
+        for name in ("shown_rows", "had", "chosen", "decided"):
+            self.con.execute(f"DROP TABLE {name}")
+
     def forgotten(self) -> list[str]:
         """Keys whose receipt has no more to say: lapsed, or never taken by the far side."""
         rows = self.con.execute(f"SELECT {_hex('key')} FROM todo WHERE op = '{FORGET}'").fetchall()
@@ -91,10 +99,10 @@ class Plan:
             yield [(key, bool(false_positive)) for key, false_positive in rows]
 
     def to_send(self, batch: int, limit: int) -> Iterator[list[tuple[Row, str]]]:
-        """Batches of (indicator, digest of what is sent), the most confident first."""
+        """Batches of (indicator, digest of what is sent), the most confident first; of a long plan only the first."""
         found = self.con.execute(
             f"SELECT {_hex('key')}, current, {', '.join(_ROW)} FROM todo WHERE op IN ('{SEND}', '{REPLACE}')"
-            f" ORDER BY confidence DESC, key LIMIT {limit}"
+            f" ORDER BY {_FIRST} LIMIT {limit}"
         )
         while rows := found.fetchmany(batch):
             yield [(_row(row), row[1]) for row in rows]
@@ -138,11 +146,14 @@ def make_plan(
         con.execute(_published_sql(kind, published, ask, touched is not None))
         ranking = Ranking("shown_rows", "had", literal(ask.now), ask.slots_taken, ask.pinned)
         con.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS {kind.select(ranking)}")
-        con.execute(_todo_sql(output, literal(ask.now)))
-    finally:
-        con.execute("COMMIT")
+        con.execute(_decided_sql(literal(ask.now)))
+        con.execute(_todo_sql(output))
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    con.execute("COMMIT")
     plan = Plan(con, last, full)
-    plan.counts = dict(con.execute("SELECT op, count(*) FROM todo GROUP BY op").fetchall())
+    plan.counts = dict(con.execute("SELECT op, count(*) FROM decided GROUP BY op").fetchall())
     plan.waiting = dict(
         con.execute(
             "SELECT split_part(waiting, ':', 1), count(*) FROM chosen WHERE waiting IS NOT NULL GROUP BY 1"
@@ -285,8 +296,8 @@ def _digest(kind: Delivered) -> str:
     return "p.shown" if columns is None else digest_sql(columns, "p.")
 
 
-def _todo_sql(output: int, now: str) -> str:
-    """What to do with each key: one row, with what is needed to do it."""
+def _decided_sql(now: str) -> str:
+    """What to do with each key."""
     gone = "(w.key IS NULL OR w.waiting IS NOT NULL)"
     later = f"h.state = 'withdrawing' AND coalesce(h.due > {now}, false)"
     op = f"""CASE
@@ -299,14 +310,25 @@ def _todo_sql(output: int, now: str) -> str:
         WHEN h.state = 'withdrawing' OR (h.holds <> 'no' AND h.identity <> w.identity) THEN '{REPLACE}'
         WHEN h.state IN ('sending', 'withdrawn') OR h.sent <> w.current OR h.due <= {now} THEN '{SEND}'
         END"""
+    return f"""CREATE OR REPLACE TEMP TABLE decided AS
+WITH w AS (SELECT key, current, identity, confidence, waiting FROM shown_rows JOIN chosen USING (key)),
+every AS (SELECT coalesce(w.key, h.key) AS key, {op} AS op, w.key IS NULL AS gone, w.confidence
+    FROM w FULL JOIN had h ON w.key = h.key)
+SELECT * FROM every WHERE op IS NOT NULL"""
+
+
+def _todo_sql(output: int) -> str:
+    """What is done of it, with what is needed to do it: all that leaves, and the first of what is sent."""
+    sends = f"op IN ('{SEND}', '{REPLACE}')"
+    columns = ", ".join(f"w.{name}" for name in ("current", *_ROW))
     return f"""CREATE OR REPLACE TEMP TABLE todo AS
-WITH w AS (SELECT shown_rows.*, waiting FROM shown_rows JOIN chosen USING (key)),
-decided AS MATERIALIZED (SELECT coalesce(w.key, h.key) AS key, {op} AS op, w.key IS NULL AS gone,
-    w.current, {", ".join(f"w.{name}" for name in _ROW)} FROM w FULL JOIN had h ON w.key = h.key),
+WITH first AS (SELECT key FROM decided WHERE {sends} ORDER BY {_FIRST} LIMIT {MOST}),
+picked AS MATERIALIZED (SELECT * FROM decided WHERE NOT {sends} OR key IN (SELECT key FROM first)),
 why AS (SELECT key, arg_max(coalesce(reason, ''), seq) AS reason FROM {log_table(output)}
-    SEMI JOIN (SELECT key FROM decided WHERE op = '{WITHDRAW}') USING (key) WHERE op = {REMOVED} GROUP BY key)
-SELECT decided.*, gone AND coalesce(starts_with(why.reason, 'allowed'), false) AS false_positive
-FROM decided LEFT JOIN why USING (key) WHERE decided.op IS NOT NULL"""
+    SEMI JOIN (SELECT key FROM picked WHERE op = '{WITHDRAW}') USING (key) WHERE op = {REMOVED} GROUP BY key)
+SELECT picked.key, op, gone, {columns},
+    gone AND coalesce(starts_with(why.reason, 'allowed'), false) AS false_positive
+FROM picked LEFT JOIN shown_rows w USING (key) LEFT JOIN why USING (key)"""
 
 
 def _row(values: tuple[Any, ...]) -> Row:

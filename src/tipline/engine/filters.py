@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tipline.engine.asker import Asker
 from tipline.engine.core import Engine
+from tipline.engine.leaves import DEFAULT_CONFIDENCE
 from tipline.engine.lookup import judge
 from tipline.engine.times import literal
-from tipline.engine.views import DEFAULT_CONFIDENCE
 from tipline.engine.visible import claims_cut, published_seen
 from tipline.engine.warnings import in_use, numbers
 from tipline.model.keys import key, kh

@@ -39,7 +39,7 @@ from tipline.outputs.file import FileKind
 from tipline.outputs.list import ListKind
 from tipline.outputs.misp_feed import MispFeedKind
 from tipline.outputs.render import Dialect, render
-from tipline.store.allowance import RENDERING
+from tipline.store.allowance import WRITING
 from tipline.store.schema import log_table, published_table
 
 log = structlog.get_logger()
@@ -217,7 +217,7 @@ class ListFiles:
         """Write the newest version in a dialect."""
         with self._renders:
             what = f"list {name} {dialect.text()}"
-            return self._lake.memory.tried(RENDERING, what, lambda: self._rendered(name, dialect))
+            return self._lake.memory.tried(WRITING, what, lambda: self._rendered(name, dialect))
 
     def _rendered(self, name: str, dialect: Dialect) -> Prepared:
         folder = self._folder / name

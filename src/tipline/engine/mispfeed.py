@@ -23,7 +23,7 @@ from tipline.errors import StoreError
 from tipline.model import tlp
 from tipline.outputs.misp_feed import MispFeedKind
 from tipline.outputs.misp_words import WORDS
-from tipline.store.allowance import RENDERING
+from tipline.store.allowance import WRITING
 from tipline.store.schema import objects_table
 
 MANIFEST, HASHES = "manifest.json", "hashes.csv"
@@ -56,7 +56,7 @@ def write(engine: Engine, name: str) -> list[str]:
     folder = output.folder(engine.data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return engine.lake.memory.tried(RENDERING, f"feed {name}", lambda: _written(engine, output, folder))
+        return engine.lake.memory.tried(WRITING, f"feed {name}", lambda: _written(engine, output, folder))
     except (OSError, duckdb.Error) as exc:
         what = str(exc).splitlines()[0][:300]
         raise StoreError(

@@ -25,6 +25,7 @@ from tipline.kinds import Kind
 from tipline.store.records import audit
 
 NAMES: dict[str, str] = {}  # operation -> method
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
@@ -157,10 +158,12 @@ def _checked(of: Any) -> dict[str, Callable[..., Any]]:
 def plain(value: Any) -> Any:
     """A result as plain JSON: moments in ISO 8601 (UTC), durations as `30d`, sets sorted."""
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = [plain(item) for item in value]
-        return sorted(items) if isinstance(value, (set, frozenset)) else items
+        # Answers have many thousands of plain values: those are passed by without a call for each.
+        return {str(key): item if type(item) in _PLAIN else plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [item if type(item) in _PLAIN else plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(plain(item) for item in value)
     if isinstance(value, datetime):
         return iso(value)
     if isinstance(value, timedelta):

@@ -173,7 +173,7 @@ class Operations(
             "added": account["added"],
             "outputs": [_without_keys(change) for change in taken],
             "held": [result.output for result in evaluated if result.held and result.output in before],
-            "left": still_held(self.engine, value, type, before),
+            "left": still_held(self.engine, value, type, before, self.asker),
             "receipts": self._settled(receipts, keys, wait),
         }
 

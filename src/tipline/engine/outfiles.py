@@ -15,7 +15,7 @@ from tipline.engine.core import Engine
 from tipline.errors import StoreError
 from tipline.outputs.file import FileKind
 from tipline.outputs.render import Context, Rendered, render
-from tipline.store.allowance import RENDERING
+from tipline.store.allowance import WRITING
 from tipline.store.schema import published_table
 
 _CHUNK = 1 << 18
@@ -43,7 +43,7 @@ def write(engine: Engine, name: str) -> Written:
     try:
         if engine.data in path.parents:
             _make_folders(engine.data, path.parent)
-        return engine.lake.memory.tried(RENDERING, f"file {name}", lambda: _written(engine, output, path, mode))
+        return engine.lake.memory.tried(WRITING, f"file {name}", lambda: _written(engine, output, path, mode))
     except (OSError, duckdb.Error) as exc:
         raise _explain(exc, path, name) from exc
 

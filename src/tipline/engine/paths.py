@@ -105,11 +105,13 @@ def why(engine: Engine, value: str, type_: str | None = None, asker: Asker = LOC
     }
 
 
-def still_held(engine: Engine, value: str, type_: str | None, outputs: Iterable[str]) -> list[dict[str, Any]]:
+def still_held(
+    engine: Engine, value: str, type_: str | None, outputs: Iterable[str], asker: Asker = LOCAL
+) -> list[dict[str, Any]]:
     """What some outputs hold of a value, or of what covers it: output, type and value."""
     asked = canonical(value, type_)
     with engine.lake.reading() as con:
-        found = _published(con, engine, asked, LOCAL, outputs)
+        found = _published(con, engine, asked, asker, outputs)
     return [{name: row[name] for name in ("output", "type", "value")} for row in found]
 
 

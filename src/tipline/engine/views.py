@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 
 import duckdb
 
 from tipline.engine.asker import LOCAL, Asker
-from tipline.engine.claims import expired_sql
 from tipline.engine.graph import Audience, Graph
+from tipline.engine.leaves import Leaves
 from tipline.engine.ledger import MAX_SAMPLES, Ledger
 from tipline.engine.times import literal
-from tipline.engine.visible import claims_seen
 from tipline.engine.warnings import marked
-from tipline.model.tlp import AMBER, RED
 from tipline.processors.allowsql import Urls, allow, concerning
 from tipline.processors.base import Query, union
 from tipline.processors.expression import compile_filter
 from tipline.processors.filter import filtered
 from tipline.processors.merge import merged
 from tipline.processors.warningsql import NARROW
-from tipline.sources.ageing import expiries
-from tipline.sources.base import EXACT
-from tipline.store.schema import VIEW, VIEW_COLUMNS, claims_table, columns_sql
+from tipline.store.schema import VIEW, claims_table, columns_sql
 
-DEFAULT_CONFIDENCE = 50
-_IN_SLICE = " WHERE key IN (SELECT key FROM slice)"
+_IN_SLICE = "key IN (SELECT key FROM slice)"
+# Claims of a source, up to so many, are named by their places: its table is then not searched again.
+_FEW = 1000
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A node's rows: `name` holds all with `dropped`, `live` those passed on."""
+    """A node's rows: `name` holds all with `dropped`, `live` those passed on; `leaf` is a source's part of a slice."""
 
     name: str
     live: str
     unique: bool
+    leaf: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,25 @@ class _Marks:
     table: str
     drops: bool
 
+    def put(self, rows: str, where: str = "TRUE") -> str:
+        """SQL: rows of claims (`r`) with these marks, where a condition holds."""
+        both = "list_sort(list_distinct(list_concat(coalesce(tags, []), marks)))"
+        tags = f"CASE WHEN marks IS NULL THEN tags ELSE {both} END"
+        return (
+            f"SELECT r.* REPLACE ({tags} AS tags, coalesce(dropped, refused) AS dropped)"
+            f" FROM ({rows}) r LEFT JOIN {self.table} m ON m.key = r.key AND {where}"
+        )
+
 
 @dataclass(frozen=True)
 class _Leaf:
-    """A source's claims, as far as they are looked at: how many, how many of them are left out, whether keys repeat."""
+    """A source's claims as far as they are looked at: where, how many, how many left out, whether keys stand once."""
 
+    relation: str
     rows: int
-    dropped: int | None
+    dropped: int
     unique: bool
+    number: int | None = None
 
 
 class Views:
@@ -87,16 +96,16 @@ class Views:
         self.graph = graph
         self.audience = audience
         self.as_of = as_of
-        self.moments = moments
         self.sliced = sliced
-        self.asker = asker
         self.ledgers: dict[str, Ledger] = {}
         self.steps: dict[str, list[str]] = {}
         self._done: dict[str, Relation] = {}
         self._made: list[tuple[str, str]] = []
         self._counts: dict[str, int] = {}
+        self._leaves = Leaves(graph, audience, as_of, moments, asker)
         self._facts: dict[str, _Leaf] | None = None
         self._networks: set[str] = set()
+        self._slices = ""
         self._marks: dict[str, _Marks | None] = {}
 
     def node(self, name: str) -> Relation:
@@ -121,8 +130,8 @@ class Views:
         table = claims_table(self.graph.ids[name])
         if not self._row(f"SELECT count(*) FROM {table}")[0]:
             return self._nothing()
-        cut = f" WHERE key IN ({concerning(table, 'slice')})" if self.sliced else ""
-        made = self.materialise(self._leaf_sql(name, allow_list=True) + cut)
+        cut = [f"key IN ({concerning(table, 'slice')})"] if self.sliced else []
+        made = self.materialise(self._leaves.entries(name, *cut))
         rows, networks, dropped = self._row(f"SELECT count(*), count(lo), count(dropped) FROM {made}")
         relation = self._relation(made, rows, dropped, unique=False)
         self._networks |= {relation.live} if networks else set()
@@ -135,7 +144,8 @@ class Views:
         """
         kind = self.graph.outputs[name]
         ledger = self.ledgers.setdefault(name, Ledger())
-        self._warn([source for source in self.graph.feeds(name) if source not in self._marks])
+        if not self.sliced:
+            self._warn([source for source in self.graph.feeds(name) if source not in self._marks])
         relation = self._together(kind.settings.inputs)
         ledger.read = self._count(relation.live)
         trail: list[str] = []
@@ -202,50 +212,84 @@ class Views:
         return self._accounted(self._relation(table, rows, dropped, unique=unique), dropped, ledger)
 
     def _leaf(self, name: str) -> Relation:
-        leaf, ledger = self._leaves().get(name), self.ledgers.setdefault(name, Ledger())
+        leaf, ledger = self._there().get(name), self.ledgers.setdefault(name, Ledger())
         if leaf is None:
             return self._nothing()
+        # A slice is cut once for all its readers; all claims are read where they lie rather than copied.
+        leaf = leaf if self.sliced else self._seen_whole(name, leaf)
+        made = replace(self._relation(leaf.relation, leaf.rows, leaf.dropped, unique=leaf.unique), leaf=leaf.number)
+        ledger.read, ledger.accepted = leaf.rows, leaf.rows - leaf.dropped
+        return self._accounted(made, leaf.dropped, ledger)
+
+    def _seen_whole(self, name: str, leaf: _Leaf) -> _Leaf:
+        """A source's claims where they lie, with what warning lists say of them."""
         if name not in self._marks:
             self._warn([name])
         marks = self._marks[name]
-        sql = self._leaf_sql(name, allow_list=False)
-        # A slice is cut once for all its readers; all claims are read where they lie rather than copied.
-        table = self.materialise(sql) if self.sliced else self._view(sql)
-        known = leaf.dropped is not None and not (marks and marks.drops)
-        dropped = leaf.dropped if known and leaf.dropped is not None else self._dropped(table)
-        relation = self._accounted(self._relation(table, leaf.rows, dropped, unique=leaf.unique), dropped, ledger)
-        ledger.read, ledger.accepted = leaf.rows, leaf.rows - dropped
-        return relation
+        view = self._view(leaf.relation if marks is None else marks.put(leaf.relation))
+        if marks is None or not marks.drops:
+            return replace(leaf, relation=view)
+        return replace(leaf, relation=view, dropped=self._dropped(view))
 
     def _warn(self, names: list[str]) -> None:
         """Look up in the warning lists what some sources claim: all at once, as each look costs its own."""
-        there = [name for name in names if name in self._leaves() and name not in self.graph.configuration.allow_lists]
-        where = _IN_SLICE if self.sliced else ""
-        every = " UNION ALL ".join(f"SELECT {NARROW} FROM {self._claims(name)}{where}" for name in there)
-        query = marked(self.con, self.graph, f"({every})") if there else None
-        found: _Marks | None = None
-        if query is not None:
-            table = self.materialise(query)
-            rows, drops = self._row(f"SELECT count(*), count(refused) FROM {table}")
-            found = _Marks(table, drops > 0) if rows else None
-        self._marks |= dict.fromkeys(names, found)
+        there = [name for name in names if name in self._there() and name not in self.graph.configuration.allow_lists]
+        every = " UNION ALL ".join(self._leaves.narrow(name, NARROW) for name in there)
+        self._marks |= dict.fromkeys(names, self._said(f"({every})") if there else None)
 
-    def _leaves(self) -> dict[str, _Leaf]:
-        """What is known of the sources that have a claim at all (or, of a slice, in it): in one statement."""
+    def _said(self, claims: str) -> _Marks | None:
+        """What warning lists say of claims; None if nothing."""
+        query = marked(self.con, self.graph, claims)
+        if query is None:
+            return None
+        table = self.materialise(query)
+        rows, drops = self._row(f"SELECT count(*), count(refused) FROM {table}")
+        return _Marks(table, drops > 0) if rows else None
+
+    def _there(self) -> dict[str, _Leaf]:
+        """What is known of the sources that have a claim at all (or, of a slice, in it)."""
         if self._facts is None:
-            names = list(self.graph.sources)
-            if self.sliced:
-                columns, facts, where = dict.fromkeys(names, "key"), "NULL, count(*) = count(DISTINCT key)", _IN_SLICE
-            else:
-                # A claim is one a (key, record): without records, one a key.
-                columns = {name: f"record, {self._reason(name, allow_list=False)} AS dropped" for name in names}
-                facts, where = "count(dropped), NOT bool_or(record <> '')", ""
-            every = " UNION ALL ".join(
-                f"SELECT {n} AS n, {columns[name]} FROM {self._claims(name)}" for n, name in enumerate(names)
-            )
-            found = self.con.execute(f"SELECT n, count(*), {facts} FROM ({every}){where} GROUP BY n").fetchall()
-            self._facts = {names[n]: _Leaf(rows, dropped, unique) for n, rows, dropped, unique in found}
+            self._facts = self._gathered() if self.sliced else self._whole()
         return self._facts
+
+    def _whole(self) -> dict[str, _Leaf]:
+        """The sources that have a claim at all, found in one statement."""
+        names = list(self.graph.sources)
+        every = " UNION ALL ".join(
+            self._leaves.narrow(name, f"{n} AS n, record, {self._leaves.reason(name)} AS dropped")
+            for n, name in enumerate(names)
+        )
+        # A claim is one a (key, record): without records, one a key.
+        facts = "count(*), count(dropped), NOT bool_or(record <> '')"
+        found = self.con.execute(f"SELECT n, {facts} FROM ({every}) GROUP BY n").fetchall()
+        return {names[n]: _Leaf(self._leaves.rows(names[n]), *counts) for n, *counts in found}
+
+    def _gathered(self) -> dict[str, _Leaf]:
+        """The sources that have a claim in the slice, with all these in one table: each has a part of it."""
+        names = list(self.graph.sources)
+        every = " UNION ALL ".join(
+            self._leaves.narrow(name, f"{n} AS n, rowid AS place, key") for n, name in enumerate(names)
+        )
+        facts = f"CASE WHEN count(*) <= {_FEW} THEN list(place) END, count(*) = count(DISTINCT key)"
+        found = self.con.execute(f"SELECT n, {facts} FROM ({every}) WHERE {_IN_SLICE} GROUP BY n").fetchall()
+        if not found:
+            return {}
+        tests = {
+            n: _IN_SLICE if places is None else f"rowid IN ({', '.join(map(str, places))})" for n, places, _ in found
+        }
+        parts = [f"SELECT {n} AS leaf, * FROM ({self._leaves.rows(names[n], test)})" for n, test in tests.items()]
+        self._slices = self.materialise(" UNION ALL ".join(parts))
+        allowing = self.graph.configuration.allow_lists
+        feeds = ", ".join(str(n) for n in tests if names[n] not in allowing)
+        marks = self._said(f"(SELECT {NARROW} FROM {self._slices} WHERE leaf IN ({feeds}))") if feeds else None
+        if marks is not None:
+            self._slices = self.materialise(marks.put(f"FROM {self._slices}", f"r.leaf IN ({feeds})"))
+        rows = self.con.execute(f"SELECT leaf, count(*), count(dropped) FROM {self._slices} GROUP BY leaf").fetchall()
+        unique = {n: once for n, _, once in found}
+        return {names[n]: _Leaf(self._of_slices(n), count, dropped, unique[n], n) for n, count, dropped in rows}
+
+    def _of_slices(self, *numbers: int) -> str:
+        return f"(SELECT * EXCLUDE leaf FROM {self._slices} WHERE leaf IN ({', '.join(map(str, numbers))}))"
 
     def _together(self, names: list[str]) -> Relation:
         """The rows of several nodes; of those that have none, nothing is asked any more."""
@@ -255,7 +299,11 @@ class Views:
             return self._nothing()
         if len(filled) == 1:
             return filled[0]
-        every = union([relation.live for relation in filled])
+        leaves = [relation.leaf for relation in filled if relation.leaf is not None]
+        parts = [relation.live for relation in filled if relation.leaf is None]
+        if leaves:
+            parts.append(f"(SELECT * FROM {self._of_slices(*leaves)} WHERE dropped IS NULL)")
+        every = union(parts)
         self._counts[every] = sum(self._count(relation.live) for relation in filled)
         return Relation(every, every, unique=False)
 
@@ -305,56 +353,6 @@ class Views:
         """The live rows of those allow-lists that have some."""
         return [live for live in map(self.allow_list, names) if live is not None]
 
-    def _leaf_sql(self, name: str, *, allow_list: bool) -> str:
-        settings = self.graph.sources[name].settings
-        columns = {
-            "sources": f"[{_quoted(name)}]",
-            "confidence": f"coalesce(confidence, {_or(settings.confidence, DEFAULT_CONFIDENCE)})::UTINYINT",
-            "actionable": f"coalesce(actionable, {settings.actionable})",
-            "tlp": self._tlp(name),
-            "direction": f"coalesce(direction, {_quoted(settings.direction)})",
-            "threat_types": _with("threat_types", settings.threat_types),
-            "tags": _with("tags", settings.tags),
-            "description": f"coalesce(description, {_quoted(settings.description)})",
-            "valid_until": _own_end(settings.expire),
-        }
-        if allow_list:
-            columns["rhost"] = f"CASE WHEN list_contains(coalesce(tags, []), '{EXACT}') THEN NULL ELSE rhost END"
-        reason = self._reason(name, allow_list=allow_list)
-        relation = claims_table(self.graph.ids[name]) if allow_list else self._claims(name)
-        relation += _IN_SLICE if self.sliced and not allow_list else ""
-        marks = None if allow_list else self._marks.get(name)
-        if marks is not None:
-            columns["tags"] = (
-                f"CASE WHEN marks IS NULL THEN {columns['tags']}"
-                f" ELSE list_sort(list_distinct(list_concat(coalesce({columns['tags']}, []), marks))) END"
-            )
-            reason = f"coalesce({reason}, refused)"
-            relation = f"(SELECT * FROM {relation}) LEFT JOIN {marks.table} USING (key)"
-        selected = ", ".join(f"{columns.get(c, c)} AS {c}" for c in VIEW_COLUMNS.split(", "))
-        return f"SELECT {selected}, {reason} AS dropped FROM {relation}"
-
-    def _claims(self, name: str) -> str:
-        return claims_seen(self.graph, name, self.asker)
-
-    def _reason(self, name: str, *, allow_list: bool) -> str:
-        """SQL: why a claim of a source is left out; null if it is not."""
-        settings = self.graph.sources[name].settings
-        moment = literal(self.moments.get(name, self.as_of))
-        reasons = [f"WHEN {expired_sql(expiries(settings.expire), literal(self.as_of), moment)} THEN 'expired'"]
-        if not allow_list:
-            tlp = self._tlp(name)
-            reasons.append(f"WHEN {tlp} > {self.audience.max_tlp} THEN 'tlp'")
-            if settings.team != self.audience.team:
-                reasons.append(f"WHEN {tlp} = {RED} THEN 'tlp'")
-            if self.audience.actionable_only:
-                reasons.append(f"WHEN NOT coalesce(actionable, {settings.actionable}) THEN 'not-actionable'")
-        return f"CASE {' '.join(reasons)} END"
-
-    def _tlp(self, name: str) -> str:
-        settings = self.graph.sources[name].settings
-        return f"coalesce(tlp, {AMBER if settings.tlp is None else settings.tlp})::UTINYINT"
-
     def _row(self, query: str) -> tuple[int, ...]:
         row = self.con.execute(query).fetchone()
         return tuple(int(number) for number in row or ())
@@ -384,24 +382,3 @@ class Views:
             ledger.dropped[code] += number
             for sample in samples:
                 ledger.drop(sample["d"], 0, [sample["v"]])
-
-
-def _quoted(text: str | None) -> str:
-    return "NULL" if text is None else "'" + text.replace("'", "''") + "'"
-
-
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value
-
-
-def _with(column: str, constants: list[str]) -> str:
-    if not constants:
-        return column
-    literal_list = "[" + ", ".join(_quoted(word) for word in constants) + "]"
-    return f"list_sort(list_distinct(list_concat(coalesce({column}, []), {literal_list})))"
-
-
-def _own_end(rules: list[str]) -> str:
-    """When the claim ends by its source's word or a fixed rule (moving rules would change it at every poll)."""
-    fixed = [rule.moment_sql() for rule in expiries(rules) if rule.base == "added"]
-    return f"least({', '.join(['valid_until', *fixed])})" if fixed else "valid_until"

@@ -52,7 +52,10 @@ def own(engine: Engine) -> dict[str, WarningList]:
 def due(engine: Engine) -> list[str]:
     """The lists to fetch now: those in use whose time has come."""
     known, now = warning_fetches.fetches(engine.control), engine.clock()
-    return [name for name, each in own(engine).items() if each.enabled and _is_due(each, known.get(name), now)]
+    used = {name: each for name, each in own(engine).items() if each.enabled}
+    # One whose file is gone, as after a restore, is fetched at once.
+    missing = {name for name in used if not engine.warnings.path(name).exists() and not _fails(known.get(name))}
+    return [name for name, each in used.items() if name in missing or _is_due(each, known.get(name), now)]
 
 
 def refresh(engine: Engine, names: list[str], *, approve: bool = False) -> list[Refreshed]:
@@ -78,6 +81,10 @@ def forget_others(engine: Engine) -> None:
         warning_fetches.forget(engine.control, name)
 
 
+def _fails(known: Fetched | None) -> bool:
+    return known is not None and known.failing_since is not None
+
+
 def _is_due(wanted: WarningList, known: Fetched | None, now: datetime) -> bool:
     if known is None or wanted.settings is None or known.source != _source(wanted.settings):
         return True
@@ -100,7 +107,7 @@ def _one(engine: Engine, wanted: WarningList, *, approve: bool) -> Refreshed:
     state = same.state if same is not None and engine.warnings.path(name).exists() else None
     try:
         changed, state = _fetched(engine, wanted, settings, state, approve=approve)
-    except (TiplineError, OSError) as exc:
+    except (TiplineError, OSError, ValueError) as exc:
         message = str(exc)
         since = (known.failing_since if known else None) or now
         fetched = known.fetched if known else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -68,28 +69,37 @@ def _warned(name: str, found: Counts) -> dict[str, Any]:
 
 
 def _held(con: Any, relations: dict[str, str], sources: list[str], lists: list[str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    harmless = " UNION ALL ".join(f"SELECT {_NARROW}, ['{each}'] AS sources FROM {relations[each]}" for each in lists)
-    for name in sources:
-        row = con.execute(
-            f"SELECT count(DISTINCT key), epoch(median(added)), max(added), min(added) FROM {relations[name]}"
-        ).fetchone()
-        named = dict(zip(("indicators", "median", "newest", "oldest"), row, strict=True))
-        found[name] = {**named, "first": 0, "lead": None, "lists": {}}
-        if lists and named["indicators"]:
-            reasons = con.execute(
-                f"SELECT reason, count(DISTINCT key) FROM ({blocked(relations[name], f'({harmless})')}) GROUP BY reason"
-            ).fetchall()
-            _count_lists(found[name]["lists"], reasons)
+    nothing = {"indicators": 0, "median": None, "newest": None, "oldest": None, "first": 0, "lead": None}
+    found: dict[str, dict[str, Any]] = {name: {**nothing, "lists": {}} for name in sources}
+    if not sources:
+        return found
+
+    def every(columns: str) -> str:
+        parts = (f"SELECT {n} AS n, {columns} FROM {relations[name]}" for n, name in enumerate(sources))
+        return f"({' UNION ALL '.join(parts)})"
+
+    ages = "count(DISTINCT key), epoch(median(added)), max(added), min(added)"
+    rows = con.execute(f"SELECT n, {ages} FROM {every('key, added')} GROUP BY n").fetchall()
+    for n, *values in rows:
+        found[sources[n]].update(zip(("indicators", "median", "newest", "oldest"), values, strict=True))
+    for n, reason, count in _harmless(con, every, [(each, relations[each]) for each in lists]):
+        by = reason.removeprefix(_BY).partition(":")[0]
+        counts = found[sources[n]]["lists"]
+        counts[by] = counts.get(by, 0) + count
     for number, first, lead in _firsts(con, [relations[name] for name in sources]):
-        found[sources[number]].update(first=int(first), lead=lead)
+        found[sources[number]].update(first=first, lead=lead)
     return found
 
 
-def _count_lists(counts: dict[str, int], reasons: list[tuple[str, int]]) -> None:
-    for reason, count in reasons:
-        name = reason.removeprefix(_BY).partition(":")[0]
-        counts[name] = counts.get(name, 0) + int(count)
+def _harmless(con: Any, every: Callable[[str], str], lists: list[tuple[str, str]]) -> list[tuple[int, str, int]]:
+    """(source's number, reason, indicators) of what is on lists; all sources are judged at once."""
+    if not lists:
+        return []
+    entries = " UNION ALL ".join(f"SELECT {_NARROW}, ['{name}'] AS sources FROM {each}" for name, each in lists)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE on_lists AS {entries}")
+    found = f"{every('key')} JOIN ({blocked(every(_NARROW), 'on_lists')}) USING (key)"
+    rows = con.execute(f"SELECT n, reason, count(DISTINCT key) FROM {found} GROUP BY n, reason").fetchall()
+    return [(int(n), str(reason), int(count)) for n, reason, count in rows]
 
 
 def _firsts(con: Any, relations: list[str]) -> list[tuple[int, int, float]]:

@@ -121,8 +121,8 @@ class MicrosoftDefender(Delivered):
     types: ClassVar[frozenset[str] | None] = frozenset(_TYPES)
     carries: ClassVar[Carries] = Carries(
         types="addresses, domains, URLs, file hashes, certificates",
-        confidence="as severity",
-        tlp="no; max_tlp filters",
+        confidence="as severity, if `severity` says so",
+        tlp="no, unless a text names it; max_tlp filters",
         expiry="`expirationTime`, refreshed",
         removal="deleted",
         limits="15,000 indicators a tenant; no networks",

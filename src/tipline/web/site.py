@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -88,6 +89,7 @@ class Site:
         )
         environment.filters["number"] = number
         environment.filters["share"] = share
+        environment.filters["written"] = written
         environment.globals["prefix"] = PREFIX
         environment.globals["static"] = self.static
         environment.globals["version"] = __version__
@@ -120,6 +122,13 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.1f}" if isinstance(value, float) and not value.is_integer() else f"{int(value):,}"
+
+
+def written(value: Any) -> str:
+    """A value of a record as people read it: text as it is, the rest as JSON; a dash for nothing."""
+    if value is None or value == "":
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def share(part: float, whole: float) -> float:

@@ -52,9 +52,10 @@ def candidate(asked: Configuring) -> Response:
     return tagged(asked.call("draft"))
 
 
-@router.delete("")
+@router.delete("", responses=CHANGED)
 def discard_candidate(asked: Configuring) -> dict[str, Any]:
     """Forget what the asker may change of the candidate."""
+    asked.unchanged("draft")
     return asked.call("draft_discard")
 
 
@@ -73,12 +74,14 @@ def candidate_node(asked: Configuring, name: Name) -> Response:
 @router.put("/{section}/{name}", responses=CHANGED)
 def put_candidate_node(asked: Configuring, section: Section, name: Name, body: Node) -> dict[str, Any]:
     """Give a node its settings in the candidate."""
+    asked.unchanged("draft_node", name=name)
     return asked.call("draft_put", section=section, name=name, **dict(body))
 
 
 @router.delete("/nodes/{name}", responses=CHANGED)
 def drop_candidate_node(asked: Configuring, name: Name, seen: Seen) -> dict[str, Any]:
     """Take a node out of the candidate."""
+    asked.unchanged("draft_node", name=name)
     return asked.call("draft_drop", name=name, seen=seen)
 
 
@@ -106,7 +109,8 @@ def plan_candidate(asked: Configuring) -> dict[str, Any]:
     return asked.call("draft_plan")
 
 
-@router.post("/commit")
+@router.post("/commit", responses=CHANGED)
 def commit_candidate(asked: Configuring, body: CandidateCommit) -> dict[str, Any]:
     """Put the candidate to work, as far as it is the asker's; the rest stays a candidate."""
+    asked.unchanged("draft")
     return asked.call("draft_commit", **dict(body))

@@ -70,6 +70,7 @@ def check(asked: Configuring, body: Text) -> dict[str, Any]:
 @router.put("/configuration/candidate", responses=CHANGED)
 def save_candidate(asked: Configuring, body: Draft) -> dict[str, Any]:
     """Keep a text in the making."""
+    asked.unchanged("configuration")
     return asked.call("save_candidate", **dict(body))
 
 
@@ -106,9 +107,10 @@ def version(asked: Configuring, version: Version, against: Annotated[int | None,
     return asked.call("version", version=version, against=against)
 
 
-@router.post("/configuration/versions/{version}/revert")
+@router.post("/configuration/versions/{version}/revert", responses=CHANGED)
 def revert(asked: Configuring, version: Version, body: Revert) -> dict[str, Any]:
     """Put an earlier version to work again."""
+    asked.unchanged("configuration")
     return asked.call("revert", version=version, **dict(body))
 
 

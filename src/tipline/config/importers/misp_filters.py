@@ -83,7 +83,7 @@ def _one(name: str, value: Any, made: dict[str, Any], say: Callable[[Outcome, st
         say("translated", "organisations")
     elif name in {"enforceWarninglist", "enforce_warninglist"}:
         made["enforce_warninglists"] = _true(value)
-        say("kept", "enforce_warninglists")
+        say("kept", "enforce_warninglists: the server's own lists; tipline's are under warning_lists")
     elif name == "to_ids":
         made["to_ids"] = _true(value)
         say("kept", "to_ids")

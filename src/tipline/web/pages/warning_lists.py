@@ -20,7 +20,7 @@ _COLUMNS = (
     Column("name", "List"),
     Column("entries", "Entries", number=True),
     Column("category", "Category"),
-    Column("action", "What it does"),
+    Column("action", "Does"),
     Column("hits", "Hits", number=True),
     Column("enabled", "Used", sort=False),
 )
