@@ -144,7 +144,7 @@ class Poller:
             log.warning("feed", source=source.name, message=warning)
         if poll.unchanged:
             return self._unchanged(source, number, at, poll)
-        with self.lake.memory.sparing(INTAKE, wanted=poll.bytes >= LARGE_BODY):
+        with self.lake.memory.sparing(INTAKE, wanted=poll.large or poll.bytes >= LARGE_BODY):
             return self._take_in(con, source, number, at, context, poll, allow_list=allow_list)
 
     def _take_in(

@@ -18,6 +18,13 @@ INCOMING = {**INDICATOR, "record": "VARCHAR", **ATTRIBUTES, "digest": "UBIGINT",
 _COLUMNS = ", ".join(INCOMING)
 _LISTS = ("threat_types", "tags", "refs")
 _DIGESTED = list(ATTRIBUTES)
+# So many rows are staged at least before duplicates among them are taken out; they are again at each doubling.
+_MANY = 4_000_000
+# Which of several rows on one (key, record) counts: the greatest of these.
+_RANK = (
+    "{'confidence': coalesce(confidence, -1), 'seen': coalesce(last_seen, '-infinity'::TIMESTAMP),"
+    " 'digest': 18446744073709551615 - digest, 'line': 18446744073709551615 - coalesce(line, 0)}"
+)
 
 
 def stage(
@@ -42,7 +49,7 @@ def stage(
     Returns:
         The account of the frames: what was read, accepted, duplicate, and dropped with its reason.
     """
-    ledger, staged = Ledger(), 0
+    ledger, staged, gone, judged = Ledger(), 0, 0, 0
     con.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({columns_sql(INCOMING)})")
     if records:
         con.execute("CREATE OR REPLACE TEMP TABLE named_records (record VARCHAR)")
@@ -56,11 +63,16 @@ def stage(
         claims = conform(new, policy).with_columns(line)
         _account_drops(claims, ledger)
         staged += _insert(con, claims.filter(pl.col("drop").is_null()))
+        if staged - judged >= max(_MANY, judged - gone):
+            # A feed may say the same again and again: what is staged stays about as large as what it says.
+            gone += _without_duplicates(con, staged - gone)
+            judged = staged
     kept, seen, again = staged, 0, 0
     if lines:
         kept, seen = kept + lines.seen + lines.repeats, lines.seen
         again = _seen_again(con, lines, staged)
-    ledger.accepted = staged + seen - _without_duplicates(con, staged + again)
+    gone += _without_duplicates(con, staged - gone + again)
+    ledger.accepted = staged + seen - gone
     ledger.duplicate = kept - ledger.accepted
     return ledger
 
@@ -148,18 +160,32 @@ def _written(con: duckdb.DuckDBPyConnection, statement: str) -> int:
 def _without_duplicates(con: duckdb.DuckDBPyConnection, rows: int) -> int:
     """Keep one of `rows` rows per (key, record): the most confident, then the latest seen; order never matters.
 
+    However often a row is repeated, what the database has to hold of it is small.
+
     Returns:
         How many had to go.
     """
-    several = "SELECT key, record FROM incoming GROUP BY key, record HAVING count(*) > 1"
+    several = "SELECT key, record, count(*) AS times FROM incoming GROUP BY key, record HAVING count(*) > 1"
     if rows < 2 or not _written(con, f"CREATE OR REPLACE TEMP TABLE repeated AS {several}"):
         return 0
     chosen = _written(
         con,
-        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT DISTINCT ON (key, record) {_COLUMNS} FROM incoming"
-        " SEMI JOIN repeated USING (key, record)"
-        " ORDER BY key, record, confidence DESC NULLS LAST, last_seen DESC NULLS LAST, digest, line",
+        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT arg_max(incoming.rowid, {_RANK}) AS number"
+        " FROM incoming SEMI JOIN repeated USING (key, record) GROUP BY key, record",
     )
-    every = _written(con, "DELETE FROM incoming WHERE (key, record) IN (SELECT (key, record) FROM repeated)")
-    con.execute(f"INSERT INTO incoming ({_COLUMNS}) SELECT {_COLUMNS} FROM chosen")
-    return every - chosen
+    row = con.execute("SELECT sum(times) FROM repeated").fetchone()
+    gone = int(row[0]) - chosen if row else 0
+    if gone * 4 < rows:
+        con.execute(
+            "DELETE FROM incoming WHERE (key, record) IN (SELECT (key, record) FROM repeated)"
+            " AND rowid NOT IN (SELECT number FROM chosen)"
+        )
+        return gone
+    # Deleted rows would go on to take room.
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE single AS SELECT {_COLUMNS} FROM incoming ANTI JOIN repeated USING (key, record)"
+        f" UNION ALL SELECT {_COLUMNS} FROM incoming WHERE rowid IN (SELECT number FROM chosen)"
+    )
+    con.execute("DROP TABLE incoming")
+    con.execute("ALTER TABLE single RENAME TO incoming")
+    return gone

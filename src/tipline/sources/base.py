@@ -158,6 +158,7 @@ class Poll:
     `kept` takes groups out of EVERY_GROUP. Both may grow while the frames are read.
 
     With `withdraws` the rows are not claims: what they name is taken back, from the records that begin with it.
+    `large`: much will come, although `bytes` does not tell it yet; the database then keeps to little memory.
     `settled` is called when all is committed and the run is on record; `more` asks for another poll at once.
     """
 
@@ -172,6 +173,7 @@ class Poll:
     more: bool = False
     note: str = ""
     bytes: int = 0
+    large: bool = False
     warnings: list[str] = field(default_factory=list)
 
 

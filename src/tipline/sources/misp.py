@@ -79,6 +79,7 @@ every: 15m
         full = not 0 <= now - state.full < self.settings.full_every.total_seconds()
         if full:
             state.full = now
+        poll.large = full and not state.events  # a first poll, or every attribute there is
         reading = _Reading(self.settings, server, state, poll, now, full=full)
         poll.frames = reading.frames()
         return poll

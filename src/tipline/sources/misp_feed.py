@@ -47,6 +47,10 @@ class MispFeedSettings(FeedSettings, misp.MispSettings, EventRules):
         return self
 
 
+# Events whose attributes may be very many together: a first poll, or one with more than these.
+_MANY_EVENTS = 100
+
+
 class MispFeed(Source):
     """A MISP feed: manifest.json and a file for each event, of which only new and changed ones are read."""
 
@@ -70,6 +74,7 @@ every: 6h
             poll.unchanged, poll.bytes = True, folder.bytes
         else:
             poll.frames = reading.frames(changed)
+            poll.large = not context.cursor or len(changed) > _MANY_EVENTS
         return poll
 
 

@@ -81,4 +81,4 @@ class MispServerSettings(FeedSettings, MispSettings, EventRules):
     @property
     def narrows(self) -> bool:
         """Whether a change can make the filters leave out what they chose before."""
-        return bool(self.filters().keys() - {"published"})
+        return bool(self.search or self.filters().keys() - {"published"})

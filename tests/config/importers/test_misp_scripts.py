@@ -104,6 +104,42 @@ def test_unpublished_events_are_taken_where_the_script_took_them() -> None:
     assert sentinel("misp_event_filters = {}").sources["misp"]["published"] is False
 
 
+@pytest.mark.parametrize(
+    ("filters", "setting", "words"),
+    [
+        ("'tags': ['a', '!A']", "tags", "leaves out as well"),
+        ("'tags': {'AND': ['a', 'b'], 'NOT': ['b']}", "tags", "leaves out as well"),
+        ("'org': ['ACME', '!acme']", "org", "leaves out as well"),
+        ("'type_attribute': ['comment', 'ip-destination']", "type", "comment, ip-destination name no indicators"),
+        ("'category': 'Network'", "category", "no category Network"),
+        ("'date_from': '2026-02-01', 'date_to': '2026-01-01'", "date_from", "2026-02-01 is after"),
+        ("'to_ids': 0", "to_ids", "actionable_only: false"),
+        ("'publish_timestamp': '14w'", "publish_timestamp", "cannot read the time"),
+    ],
+)
+def test_filters_that_nothing_can_pass_are_told(filters: str, setting: str, words: str) -> None:
+    made = sentinel(f"misp_event_filters = {{'published': 1, {filters}}}")
+    told = [note for note in made.notes if note.setting == f"misp_event_filters.{setting}" and words in note.sentence]
+    assert [note.outcome for note in told] == ["changed"]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    ["'tags': ['a', '!b']", "'type_attribute': ['comment', 'ip-dst']", "'category': 'Network activity'",
+     "'publish_timestamp': '14d'", "'timestamp': ['5d', '1d']", "'type_attribute': '!comment'", "'tags': 'tlp:%'",
+     "'date_from': '2026-01-01'", "'last': 'Tue Nov 24 03:00:00 UTC 2026'", "'timestamp': 1700000000"],
+)  # fmt: skip
+def test_of_filters_that_something_can_pass_nothing_such_is_told(filters: str) -> None:
+    made = sentinel(f"misp_event_filters = {{'published': 1, {filters}}}")
+    told = [note.sentence for note in made.notes if note.setting.startswith("misp_event_filters.")]
+    assert not [each for each in told if "nothing" in each]
+
+
+def test_only_unpublished_events_where_the_script_asked_for_them() -> None:
+    source = sentinel("misp_event_filters = {'published': False}").sources["misp"]
+    assert (source["published"], source["search"]) == (False, {"published": 0})
+
+
 def test_a_window_of_the_sample_script_chooses_the_set() -> None:
     source = graph("misp_event_filters = {'publish_timestamp': '30d', 'timestamp': '90d'}").sources["misp"]
     assert (source["search"], source["max_age"]) == ({"publish_timestamp": "30d"}, "90d")

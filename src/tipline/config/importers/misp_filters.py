@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from tipline.config.importers.misp_never import never
 from tipline.config.importers.pyconfig import Unknown, Variable
 from tipline.config.importers.report import Outcome
 
@@ -25,6 +26,8 @@ _OURS = {
 }  # fmt: skip
 WINDOWS = ("publish_timestamp", "timestamp", "last")
 _AGE = re.compile(r"\s*(\d+)\s*([dhms])\s*", re.IGNORECASE)
+# An age whose unit MISP does not know: it reads that as a moment to come, and finds nothing.
+_NO_AGE = re.compile(r"\s*\d+\s*[a-ce-gi-ln-rt-z]\s*", re.IGNORECASE)
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -58,6 +61,8 @@ def translate(filters: Any, say: Say, *, windows: bool) -> dict[str, Any]:
     if "published" not in filters:
         made["published"] = False
         say("misp_event_filters", "kept", "it does not say `published`: unpublished events are taken, too")
+    for name, why in never(made):
+        say(f"misp_event_filters.{name}", "changed", why)
     return made
 
 
@@ -73,7 +78,9 @@ def _one(name: str, value: Any, made: dict[str, Any], say: Callable[[Outcome, st
         say("kept", "tipline asks for what it needs, page by page, and heeds deletions")
     elif name == "published":
         made["published"] = _true(value)
-        say("kept", "published events only" if made["published"] else "unpublished events as well")
+        if not made["published"]:
+            made.setdefault("search", {})["published"] = 0
+        say("kept", "published events only" if made["published"] else "unpublished events only, as MISP reads it")
     elif name == "tags":
         made["event_tags"] = rules(value)
         say("translated", "event_tags: whole names, in any case; * is free")
@@ -87,14 +94,27 @@ def _one(name: str, value: Any, made: dict[str, Any], say: Callable[[Outcome, st
     elif name == "to_ids":
         made["to_ids"] = _true(value)
         say("kept", "to_ids")
-    elif name in WINDOWS and not windows:
+    elif name in WINDOWS:
+        _window(name, value, made, say, chooses=windows)
+    else:
+        _searched(name, value, made, say)
+
+
+def _window(name: str, value: Any, made: dict[str, Any], say: Callable[[Outcome, str], None], *, chooses: bool) -> None:
+    if isinstance(value, str) and _NO_AGE.fullmatch(value):
+        say("changed", f"MISP cannot read the time {value!r}, and gave the script nothing; here it is left out")
+    elif not chooses:
         say("translated", "it said how far back a run looks; tipline reads everything once, then what changed")
     elif name == "timestamp" and age_in_days(value):
         made["max_age"] = str(value).replace(" ", "")
         say("translated", "max_age: events leave as they grow older")
     else:
-        made.setdefault("search", {})[_SEARCH_NAMES.get(name, name)] = value
-        say("kept", f"search.{_SEARCH_NAMES.get(name, name)}")
+        _searched(name, value, made, say)
+
+
+def _searched(name: str, value: Any, made: dict[str, Any], say: Callable[[Outcome, str], None]) -> None:
+    made.setdefault("search", {})[_SEARCH_NAMES.get(name, name)] = value
+    say("kept", f"search.{_SEARCH_NAMES.get(name, name)}")
 
 
 def rules(value: Any) -> dict[str, list[str]]:
