@@ -85,6 +85,7 @@ def _used(operations: Operations) -> None:
     for name, role, tags in (("bea", "analyst", []), ("tom", "editor", []), ("edge-firewall", "reader", ["edge"])):
         ask(stage.ADMIN, "user_add", name=name, role=role, tags=tags)
     ask(stage.ADMIN, "user_change", name="bea", changes={"role": "editor", "display": "Bea (SOC)"})
+    ask(stage.ADMIN, "warning_lists_set", recommended=True)
     wish = {"changes": {"severity": "High", "title": "Phishing of the week"}, "reason": "INC-88", "until": "7d"}
     ask("bea", "override", output="defender", value="lapsus.bz", **wish)
     feed = {"kind": "lines", "url": "https://check.torproject.org/torbulkexitlist", "confidence": 40}
