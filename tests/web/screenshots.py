@@ -89,6 +89,7 @@ def _used(operations: Operations) -> None:
     wish = {"changes": {"severity": "High", "title": "Phishing of the week"}, "reason": "INC-88", "until": "7d"}
     ask("bea", "override", output="defender", value="lapsus.bz", **wish)
     feed = {"kind": "lines", "url": "https://check.torproject.org/torbulkexitlist", "confidence": 40}
+    ask(stage.ADMIN, "warning_lists_set", recommended=True)
     ask("tom", "draft_put", section="sources", name="tor", settings=feed)
 
 

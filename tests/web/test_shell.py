@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from web import stage
 from web.stage import Lab
@@ -125,6 +126,21 @@ def test_two_browsers_see_what_the_other_does(browser: Browser, lab: Lab, lab_pa
     lab_page.goto(lab.ui("/activity?actor=ana"))
     for page in (lab_page, other):
         expect(page.locator("#live tbody tr").first).to_contain_text("ana")
+    context.close()
+
+
+def test_moments_are_the_readers_with_utc_on_hover_and_numbers_have_separators(
+    browser: Browser, lab: Lab, inside: BrowserContext
+) -> None:
+    context = browser.new_context(storage_state=inside.storage_state(), timezone_id="Asia/Tokyo")
+    page = context.new_page()
+    page.goto(lab.ui("/activity"))
+    moment = page.locator("time[data-form=full]").first
+    utc = datetime.fromisoformat(moment.get_attribute("datetime") or "")
+    expect(moment).to_have_text(f"{utc + timedelta(hours=9):%Y-%m-%d %H:%M:%S}")
+    expect(moment).to_have_attribute("title", re.compile(f"{utc:%Y-%m-%d %H:%M:%S} UTC$"))
+    page.goto(lab.ui("/administration/lists"))
+    expect(page.get_by_role("row").filter(has_text="never-block")).to_contain_text(re.compile(r"\d,\d{3}"))
     context.close()
 
 
