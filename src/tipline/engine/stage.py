@@ -42,7 +42,7 @@ def stage(
     Returns:
         The account of the frames: what was read, accepted, duplicate, and dropped with its reason.
     """
-    ledger = Ledger()
+    ledger, staged = Ledger(), 0
     con.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({columns_sql(INCOMING)})")
     if records:
         con.execute("CREATE OR REPLACE TEMP TABLE named_records (record VARCHAR)")
@@ -55,30 +55,29 @@ def stage(
             continue
         claims = conform(new, policy).with_columns(line)
         _account_drops(claims, ledger)
-        _insert(con, claims.filter(pl.col("drop").is_null()))
-    kept, seen, again = _count(con), 0, 0
+        staged += _insert(con, claims.filter(pl.col("drop").is_null()))
+    kept, seen, again = staged, 0, 0
     if lines:
         kept, seen = kept + lines.seen + lines.repeats, lines.seen
-        again = _seen_again(con, lines)
-    _remove_duplicates(con)
-    ledger.accepted = _count(con) + seen - again
+        again = _seen_again(con, lines, staged)
+    ledger.accepted = staged + seen - _without_duplicates(con, staged + again)
     ledger.duplicate = kept - ledger.accepted
     return ledger
 
 
-def _seen_again(con: duckdb.DuckDBPyConnection, lines: Lines) -> int:
+def _seen_again(con: duckdb.DuckDBPyConnection, lines: Lines, staged: int) -> int:
     """Put claims of seen lines beside staged rows on the same (key, record), to be chosen among; returns how many."""
     con.register("gone_frame", lines.gone().to_arrow())
     con.execute("CREATE OR REPLACE TEMP TABLE gone_lines AS SELECT line FROM gone_frame")
     con.unregister("gone_frame")
-    before = _count(con)
-    if lines.seen and before:
-        con.execute(
-            f"INSERT INTO incoming ({_COLUMNS}) SELECT {_COLUMNS} FROM {claims_table(lines.source)}"
-            " SEMI JOIN incoming USING (key, record) ANTI JOIN gone_lines USING (line)"
-            " WHERE line IS NOT NULL AND left_at IS NULL"
-        )
-    return _count(con) - before
+    if not lines.seen or not staged:
+        return 0
+    return _written(
+        con,
+        f"INSERT INTO incoming ({_COLUMNS}) SELECT {_COLUMNS} FROM {claims_table(lines.source)}"
+        " SEMI JOIN incoming USING (key, record) ANTI JOIN gone_lines USING (line)"
+        " WHERE line IS NOT NULL AND left_at IS NULL",
+    )
 
 
 def _note_records(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> None:
@@ -116,9 +115,9 @@ def _account_drops(claims: pl.DataFrame, ledger: Ledger) -> None:
         ledger.drop(reason, count, values)
 
 
-def _insert(con: duckdb.DuckDBPyConnection, claims: pl.DataFrame) -> None:
+def _insert(con: duckdb.DuckDBPyConnection, claims: pl.DataFrame) -> int:
     if claims.is_empty():
-        return
+        return 0
     con.register("frame", claims.to_arrow())
     attributes = ", ".join(_attribute(name) for name in ATTRIBUTES)
     con.execute(
@@ -129,6 +128,7 @@ def _insert(con: duckdb.DuckDBPyConnection, claims: pl.DataFrame) -> None:
         f" {attributes}, line FROM frame)"
     )
     con.unregister("frame")
+    return claims.height
 
 
 def _attribute(name: str) -> str:
@@ -139,24 +139,27 @@ def _attribute(name: str) -> str:
     return f"{source} AS {name}"
 
 
-def _count(con: duckdb.DuckDBPyConnection) -> int:
-    row = con.execute("SELECT count(*) FROM incoming").fetchone()
+def _written(con: duckdb.DuckDBPyConnection, statement: str) -> int:
+    """Run a statement that writes; returns how many rows it wrote or deleted."""
+    row = con.execute(statement).fetchone()
     return int(row[0]) if row else 0
 
 
-def _remove_duplicates(con: duckdb.DuckDBPyConnection) -> None:
-    """Keep one row per (key, record): the most confident, then the latest seen; the feed's order never matters."""
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE repeated AS"
-        " SELECT key, record FROM incoming GROUP BY key, record HAVING count(*) > 1"
-    )
-    row = con.execute("SELECT count(*) FROM repeated").fetchone()
-    if not row or not row[0]:
-        return
-    con.execute(
+def _without_duplicates(con: duckdb.DuckDBPyConnection, rows: int) -> int:
+    """Keep one of `rows` rows per (key, record): the most confident, then the latest seen; order never matters.
+
+    Returns:
+        How many had to go.
+    """
+    several = "SELECT key, record FROM incoming GROUP BY key, record HAVING count(*) > 1"
+    if rows < 2 or not _written(con, f"CREATE OR REPLACE TEMP TABLE repeated AS {several}"):
+        return 0
+    chosen = _written(
+        con,
         f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT DISTINCT ON (key, record) {_COLUMNS} FROM incoming"
         " SEMI JOIN repeated USING (key, record)"
-        " ORDER BY key, record, confidence DESC NULLS LAST, last_seen DESC NULLS LAST, digest, line"
+        " ORDER BY key, record, confidence DESC NULLS LAST, last_seen DESC NULLS LAST, digest, line",
     )
-    con.execute("DELETE FROM incoming WHERE (key, record) IN (SELECT (key, record) FROM repeated)")
+    every = _written(con, "DELETE FROM incoming WHERE (key, record) IN (SELECT (key, record) FROM repeated)")
     con.execute(f"INSERT INTO incoming ({_COLUMNS}) SELECT {_COLUMNS} FROM chosen")
+    return every - chosen
