@@ -33,7 +33,8 @@ from tipline.store.schema import claims_table
 
 FOLDER = "pages"
 _FEEDS = 100
-_ALONE, _BESIDE = 20, 8  # requests of each sort
+_ALONE, _BESIDE = (20, 5.0), (8, 4.0)  # requests of each sort at most, and seconds after which there are no more
+_LEAST = 4
 _MANY = 10_000
 _POLLED = "feed-000"
 _TEAMS = ("default", "other")
@@ -69,12 +70,13 @@ def pages(_n: int, directory: Path) -> dict[str, Any]:
         sorts = _sorts(_Values(engine))
         with served(engine, [("127.0.0.1", 0)]) as (urls, scheduler):
 
-            def measured(times: int) -> dict[str, Any]:
-                return {name: _asked(_Client(urls[0], keys[each.team]), each, times) for name, each in sorts.items()}
+            def measured(times: int, seconds: float) -> dict[str, Any]:
+                clients = {team: _Client(urls[0], key) for team, key in keys.items()}
+                return {name: _asked(clients[each.team], each, times, seconds) for name, each in sorts.items()}
 
-            alone = measured(_ALONE)
+            alone = measured(*_ALONE)
             with _polls(place, scheduler) as done:
-                beside = measured(_BESIDE)
+                beside = measured(*_BESIDE)
             return {"alone": alone, "beside_polls": beside, "polls": done[0], "peak_mib": peak_mib()}
 
 
@@ -140,7 +142,10 @@ def _sorts(values: _Values) -> dict[str, _Sort]:
         "feeds": _Sort(of("/ui/feeds")),
         "overlap of 100 feeds": _Sort(of("/ui/feeds/overlap")),
         "overlap of 100 feeds, by another team": _Sort(of("/ui/feeds/overlap"), "other"),
+        "worth of 100 feeds (API)": _Sort(of("/api/v1/feeds/worth")),
         "deliveries": _Sort(of("/ui/deliveries")),
+        "activity": _Sort(of("/ui/activity")),
+        "activity: logs": _Sort(of("/ui/activity/logs")),
         "delivery": _Sort(of("/ui/deliveries/far")),
         "node: source": _Sort(of(f"/ui/nodes/{_POLLED}")),
         "node: processor": _Sort(of("/ui/nodes/inbound")),
@@ -181,17 +186,19 @@ class _Client:
         return len(text)
 
 
-def _asked(client: _Client, sort: _Sort, times: int) -> dict[str, Any]:
+def _asked(client: _Client, sort: _Sort, times: int, seconds: float) -> dict[str, Any]:
     """p50 and p95 of wall and CPU in milliseconds; the first request apart, since it may fill a cache."""
     chance = random.Random(3)
     wall, cpu, size = [], [], 0
-    for _ in range(times + 1):
+    end = time.monotonic() + seconds
+    while len(wall) <= times and (len(wall) <= _LEAST or time.monotonic() < end):
         path, body = sort.ask(chance)
         with spent() as one:
             size = client.ask(path, body)
         wall.append(one.wall)
         cpu.append(one.cpu)
     return {
+        "requests": len(wall) - 1,
         "p50_ms": _part(wall[1:], 0.5),
         "p95_ms": _part(wall[1:], 0.95),
         "cpu_p50_ms": _part(cpu[1:], 0.5),

@@ -6,7 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import delivering, dialects, feeds, lookups, pages, parsing, ranges, readers, servers, taxii, warned
+from benchmarks import (
+    delivering,
+    dialects,
+    feeds,
+    lookups,
+    pages,
+    parsing,
+    ranges,
+    readers,
+    servers,
+    small,
+    taxii,
+    warned,
+)
 from benchmarks.setting import FEED
 
 
@@ -43,6 +56,7 @@ ROWS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "warning_lists": warned.warning_lists,
     "pages_data": pages.pages_data,
     "pages": pages.pages,
+    "small_polls": small.small_polls,
     "idle": servers.idle,
     "defender": servers.defender,
     "sentinel": servers.sentinel,

@@ -454,6 +454,37 @@ def test_every_dialect_is_served_with_its_media_type(client: httpx.Client) -> No
         assert left_out >= sum(carried is not None and each["type"] not in carried for each in ROWS)
 
 
+@pytest.mark.parametrize("name", SPECS)
+def test_every_dialect_is_served_in_every_way(client: httpx.Client, name: str) -> None:
+    """HEAD, ranges of bytes, gzip and zstd, and 304 for each of them by its own tag."""
+    address = f"/feeds/x?v={name}"
+    whole = client.get(address)
+    head = client.head(address)
+    assert (head.status_code, head.content) == (200, b"")
+    assert {**head.headers, "date": ""} == {**whole.headers, "date": ""}
+    if size := len(whole.content):
+        part = client.get(address, headers={"range": f"bytes={size // 2}-", "if-range": whole.headers["etag"]})
+        assert (part.status_code, part.content) == (206, whole.content[size // 2 :])
+        assert part.headers["content-range"] == f"bytes {size // 2}-{size - 1}/{size}"
+    tags = set()
+    for encoding, unpack in (
+        ("identity", bytes),
+        ("gzip", gzip.decompress),
+        ("zstd", zstandard.ZstdDecompressor().decompress),
+    ):
+        asked = {"accept-encoding": encoding}
+        with client.stream("GET", address, headers=asked) as answer:
+            assert unpack(b"".join(answer.iter_raw())) == whole.content
+        assert answer.headers.get("content-encoding", "identity") == encoding
+        assert answer.headers["last-modified"] == whole.headers["last-modified"]
+        tag = answer.headers["etag"]
+        assert tag.startswith('"')
+        again = client.get(address, headers={**asked, "if-none-match": tag})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        tags.add(tag)
+    assert len(tags) == 3
+
+
 def test_a_zone_tells_its_lists_version(live: httpx.Client, engine: Engine) -> None:
     for version in (2, 3):
         publish(engine, "x", [*ROWS, row("domain", f"v{version}.example")])

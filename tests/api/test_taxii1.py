@@ -99,6 +99,26 @@ def test_cabby_finds_and_polls(lab: Lab) -> None:
     assert all(f"host-{number}.example.com" in "".join(blocks) for number in (1, 2))
 
 
+@pytest.mark.parametrize("lab", [{"access": "key", "keys": [KEY]}], indirect=True)
+def test_the_commands_of_cabby_and_libtaxii(lab: Lab) -> None:
+    """Those that OpenTAXII's manual and libtaxii's give to its users."""
+    lab.publish(domains(1, 2))
+    sign_in = ["--username", "any", "--password", KEY]
+    path, poll = ["--path", f"{lab.url}/taxii-discovery-service"], ["--path", f"{lab.url}/taxii-poll-service"]
+    assert "Service Type: POLL" in run("taxii-discovery", *path, *sign_in)
+    discovery = ["--discovery", path[1]]
+    assert "Collection Name: c\n" in run("taxii-collections", *discovery, *sign_in)
+    blocks = run("taxii-poll", *poll, *sign_in, "--collection", "c")
+    assert all(f"host-{number}.example.com" in blocks for number in (1, 2))
+    user = ["--username", "any", "--pass", KEY]
+    told = run("discovery_client", "-u", f"{lab.url}/taxii-discovery-service", *user)
+    assert "taxii-poll-service" in told
+    listed = run("collection_information_client", "-u", f"{lab.url}/taxii-collection-management-service", *user)
+    assert "Collection Name: c" in listed
+    got = run("poll_client", "-u", f"{lab.url}/taxii-poll-service", "--collection", "c", *user, "--xml-output")
+    assert all(f"host-{number}.example.com" in got for number in (1, 2))
+
+
 def test_answers_and_packages_are_valid(lab: Lab, tmp_path: Path) -> None:
     rows = domains(1, confidence=80, tlp=1, description="a < b & c", tags=["x"])
     rows += [{"value": "198.51.100.0/24", "type": "ipv4"}, {"value": "http://a.example/?a=1&b=<2>", "type": "url"}]

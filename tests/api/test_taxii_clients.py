@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from requests.exceptions import HTTPError
+from stix2validator import ValidationOptions, validate_instance
 from taxii2client import v20, v21
 from taxii2client.exceptions import AccessError
 
 from api.taxii import KEY, Lab, collection, domains, lab, names
+from outputs.test_carries import VALUES
+from tipline.outputs.taxii import TaxiiKind
 
 EXPECTED = [f"host-{number}.example.com" for number in range(25)]
 
@@ -98,3 +101,21 @@ def test_a_client_that_polls_gets_each_change_once(tmp_path: Path) -> None:
                 "host-2.example.com": True,
                 "host-4.example.com": False,
             }
+
+
+@pytest.mark.parametrize("spec", ["2.1", "2.0"])
+def test_every_object_that_a_client_gets_is_valid(tmp_path: Path, spec: str) -> None:
+    """Of each type, one that is there and one that is revoked, by the OASIS validator."""
+    client = {"2.1": v21, "2.0": v20}[spec]
+    rows = [{"value": value, "type": type_, "tags": ["x"], "confidence": 70} for type_, value in VALUES.items()]
+    with lab(tmp_path, collection("open", max_tlp="green", access="key", keys=[KEY])) as made:
+        made.publish(rows)
+        made.publish(rows[::2])
+        with client.Collection(made.address("open"), user="any", password=KEY) as found:
+            content = [each for page in client.as_pages(found.get_objects, per_request=5) for each in page["objects"]]
+    indicators = [each for each in content if each["type"] == "indicator"]
+    assert len(indicators) == len(TaxiiKind.types or ())
+    assert {each.get("revoked", False) for each in indicators} == {True, False}
+    for each in content:
+        result = validate_instance(each, ValidationOptions(version=spec, strict=False))
+        assert result.is_valid, (each, result.errors)

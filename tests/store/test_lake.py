@@ -84,6 +84,18 @@ def test_a_node_that_is_forgotten_leaves_nothing(tmp_path: Path) -> None:
     lake.close()
 
 
+def test_tables_that_an_older_file_does_not_have_are_made(tmp_path: Path) -> None:
+    Lake(tmp_path).close()
+    with duckdb.connect(str(tmp_path / FILE)) as con:
+        con.execute("DROP TABLE warning_lists")
+        con.execute("DROP TABLE warning_log")
+    lake = Lake(tmp_path)
+    with lake.reading() as con:
+        assert con.execute("SELECT (SELECT count(*) FROM warning_lists), (SELECT count(*) FROM warning_log)").fetchall()
+        assert con.execute("SELECT value FROM meta WHERE name = 'version'").fetchall() == [(str(LAKE_VERSION),)]
+    lake.close()
+
+
 def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     with lake.writing() as con:

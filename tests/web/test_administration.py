@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from urllib.parse import quote
 
 import httpx
@@ -98,6 +100,25 @@ def test_the_last_admin_stays(page: Page, far: FarLab) -> None:
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert").filter(has_text="only admin")).to_be_visible()
     assert far.operations.call("user", {"name": stage.ADMIN})["role"] == "admin"
+
+
+def test_the_examples_on_the_page_run_as_they_stand(page: Page, far: FarLab) -> None:
+    page.goto(far.ui("/automation"))
+    page.get_by_role("button", name="Make a key").click()
+    expect(page.locator(".made code")).to_be_visible()
+    shell = page.get_by_label("Example for curl").inner_text()
+    told = subprocess.run(
+        ["sh", "-ec", shell.replace("curl ", "curl -sS --fail ")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert '"nodes"' in told.stdout
+    assert '"results"' in told.stdout
+    code = page.get_by_label("Example for Python").inner_text()
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "defender" in told.stdout
 
 
 def test_a_key_is_shown_once_works_and_is_revoked(page: Page, far: FarLab) -> None:

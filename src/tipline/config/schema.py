@@ -90,7 +90,7 @@ class StoreSettings(Section):
     memory_limit: str = Field(
         default="2GB",
         description="Memory that the database may use. Bodies of 100 MB or more are taken in with 96 MiB of it, lists"
-        " written and deliveries planned with 256 MiB, outputs evaluated with 512 MiB, unless that proves too little.",
+        " written and deliveries planned with 256 MiB, outputs evaluated with 640 MiB, unless that proves too little.",
     )
     threads: int = Field(default=2, ge=1, description="Threads that the database may use.")
     retention: Duration = Field(default=timedelta(days=30), description="How long logs and history are kept.")

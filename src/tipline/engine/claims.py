@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 import duckdb
 
@@ -105,25 +106,26 @@ def write_changes(
     What an append source misses was taken back by name, and is gone at once, whatever the rules say.
     """
     claims = claims_table(source)
+    rows = _Rows.of(con)
     number = next_commit(con, source)
-    gone = "TRUE" if append else _gone_sql(rules, at)
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT c.key, c.record, {gone} AS gone"
-        f" FROM {claims} c SEMI JOIN missing USING (key, record)"
-    )
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE touched AS"
-        " SELECT key, record, op FROM change WHERE loud"
-        f" UNION ALL SELECT key, record, {REMOVED} FROM leaving WHERE gone"
-        f" UNION ALL SELECT key, record, {CHANGED} FROM leaving WHERE NOT gone"
-    )
-    counts = _counts(con)
+    stay, gone = _leaving(con, claims, "TRUE" if append else _gone_sql(rules, at)) if rows.missing else (0, 0)
+    counts = {"added": rows.added, "changed": rows.loud + stay, "removed": gone}
     bulk = _is_bulk(con, claims, sum(counts.values()))
-    kept = f"t.op = {REMOVED}" if bulk else "TRUE"
-    _log(con, f"touched t JOIN {claims} c USING (key, record) WHERE t.op <> {ADDED} AND {kept}", source, number, at)
+    there = [f"SELECT key, record, {REMOVED} AS op FROM leaving WHERE gone"] if gone else []
     if not bulk:
-        _log(con, f"touched t JOIN incoming c USING (key, record) WHERE t.op = {ADDED}", source, number, at)
-    _apply(con, claims, at, append=append)
+        there += [f"SELECT key, record, {CHANGED} AS op FROM leaving WHERE NOT gone"] if stay else []
+        there += [f"SELECT key, record, op FROM change WHERE op = {CHANGED} AND loud"] if rows.loud else []
+    touched = [f"({' UNION ALL '.join(there)}) t JOIN {claims} c USING (key, record)"] if there else []
+    if rows.added and not bulk:
+        touched.append(f"change t JOIN incoming c USING (key, record) WHERE t.op = {ADDED}")
+    if touched:
+        _log(con, touched, source, number, at)
+    if gone:
+        con.execute(f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM leaving WHERE gone)")
+    if stay:
+        staying = "SELECT (key, record) FROM leaving WHERE NOT gone"
+        con.execute(f"UPDATE {claims} SET left_at = ? WHERE (key, record) IN ({staying})", [at])
+    _take(con, claims, rows, at, append=append)
     con.execute(
         "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [source, number, at, counts["added"], counts["changed"], counts["removed"], bulk, approved],
@@ -131,18 +133,53 @@ def write_changes(
     return counts
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """How many rows there are in the temporary tables.
+
+    Of `change` they are told apart: new ones, those that say something else, and those to be written again at all.
+    """
+
+    incoming: int
+    added: int
+    loud: int
+    again: int
+    missing: int
+
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection) -> Self:
+        """Those of the temporary tables as they are."""
+        tests = (f"op = {ADDED}", f"op = {CHANGED} AND loud", f"op = {CHANGED}")
+        changes = ", ".join(f"count(*) FILTER ({test})" for test in tests)
+        row = con.execute(
+            f"SELECT (SELECT count(*) FROM incoming), {changes}, (SELECT count(*) FROM missing) FROM change"
+        ).fetchone()
+        return cls(*(int(number) for number in row or (0, 0, 0, 0, 0)))
+
+
+def _leaving(con: duckdb.DuckDBPyConnection, claims: str, gone: str) -> tuple[int, int]:
+    """Fill `leaving` with the claims that are missing; returns how many stay for a while, and how many are gone."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT c.key, c.record, {gone} AS gone"
+        f" FROM {claims} c SEMI JOIN missing USING (key, record)"
+    )
+    row = con.execute("SELECT count(*) FILTER (NOT gone), count(*) FILTER (gone) FROM leaving").fetchone()
+    stay, left = row or (0, 0)
+    return int(stay), int(left)
+
+
 def withdraw(con: duckdb.DuckDBPyConnection, source: int, at: datetime, where: str, *, approved: bool = False) -> int:
     """Take out the claims that match a condition, as one commit; returns how many."""
     claims = claims_table(source)
-    con.execute(
+    row = con.execute(
         f"CREATE OR REPLACE TEMP TABLE touched AS SELECT key, record, {REMOVED} AS op FROM {claims} WHERE {where}"
-    )
-    removed = _counts(con)["removed"]
+    ).fetchone()
+    removed = int(row[0]) if row else 0
     if not removed:
         return 0
     number = next_commit(con, source)
     bulk = _is_bulk(con, claims, removed)
-    _log(con, f"touched t JOIN {claims} c USING (key, record)", source, number, at)
+    _log(con, [f"touched t JOIN {claims} c USING (key, record)"], source, number, at)
     con.execute(f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM touched)")
     con.execute("INSERT INTO commits VALUES (?, ?, ?, 0, 0, ?, ?, ?)", [source, number, at, removed, bulk, approved])
     return removed
@@ -150,8 +187,8 @@ def withdraw(con: duckdb.DuckDBPyConnection, source: int, at: datetime, where: s
 
 def next_commit(con: duckdb.DuckDBPyConnection, source: int) -> int:
     """The number of the source's next commit, taken."""
-    con.execute("UPDATE source_state SET commit_no = commit_no + 1 WHERE source = ?", [source])
-    row = con.execute("SELECT commit_no FROM source_state WHERE source = ?", [source]).fetchone()
+    taken = "UPDATE source_state SET commit_no = commit_no + 1 WHERE source = ? RETURNING commit_no"
+    row = con.execute(taken, [source]).fetchone()
     return int(row[0]) if row else 1
 
 
@@ -169,12 +206,6 @@ def _gone_sql(rules: list[Expiry], at: datetime) -> str:
     return "(" + " OR ".join([*tests, "FALSE"]) + ")"
 
 
-def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    rows = con.execute("SELECT op, count(*) FROM touched GROUP BY op").fetchall()
-    found = {int(op): int(count) for op, count in rows}
-    return {"added": found.get(ADDED, 0), "changed": found.get(CHANGED, 0), "removed": found.get(REMOVED, 0)}
-
-
 def _is_bulk(con: duckdb.DuckDBPyConnection, claims: str, touched: int) -> bool:
     if touched < BULK_LEAST:
         return False
@@ -182,39 +213,27 @@ def _is_bulk(con: duckdb.DuckDBPyConnection, claims: str, touched: int) -> bool:
     return touched >= BULK_SHARE * max(int(row[0]) if row else 0, 1)
 
 
-def _log(con: duckdb.DuckDBPyConnection, rows: str, source: int, number: int, at: datetime) -> None:
-    con.execute(
-        f"INSERT INTO claim_log ({_LOG_COLUMNS}) SELECT ?, ?, ?, t.op, c.key, c.type, c.value, c.lo, c.up, c.rhost"
-        f" FROM {rows}",
-        [source, number, at],
-    )
+def _log(con: duckdb.DuckDBPyConnection, touched: list[str], source: int, number: int, at: datetime) -> None:
+    """Log rows `t.op` and `c` (the claims), from wherever they are."""
+    every = " UNION ALL ".join(f"SELECT t.op, c.key, c.type, c.value, c.lo, c.up, c.rhost FROM {t}" for t in touched)
+    con.execute(f"INSERT INTO claim_log ({_LOG_COLUMNS}) SELECT ?, ?, ?, * FROM ({every})", [source, number, at])
 
 
-def _apply(con: duckdb.DuckDBPyConnection, claims: str, at: datetime, *, append: bool) -> None:
-    con.execute(f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM leaving WHERE gone)")
-    con.execute(
-        f"UPDATE {claims} SET left_at = ? WHERE (key, record) IN (SELECT (key, record) FROM leaving WHERE NOT gone)",
-        [at],
-    )
-    con.execute(f"DELETE FROM {claims} WHERE (key, record) IN (SELECT (key, record) FROM change WHERE op = {CHANGED})")
+def _take(con: duckdb.DuckDBPyConnection, claims: str, rows: _Rows, at: datetime, *, append: bool) -> None:
+    """Write what came, in the place of what it changes."""
+    if rows.again:
+        changed = f"SELECT (key, record) FROM change WHERE op = {CHANGED}"
+        con.execute(f"DELETE FROM {claims} WHERE (key, record) IN ({changed})")
     names = ", ".join([*INDICATOR, "record", *ATTRIBUTES, "digest", "line"])
-    into = f"INSERT INTO {claims} ({', '.join(CLAIM)}) SELECT {names}"
-    if _all_new(con):
-        con.execute(f"{into}, ?, ?, NULL FROM incoming", [at, at if append else None])
+    into, refreshed = f"INSERT INTO {claims} ({', '.join(CLAIM)}) SELECT {names}", at if append else None
+    if rows.added == rows.incoming:  # then nothing has to be looked up, row by row
+        if rows.incoming:
+            con.execute(f"{into}, ?, ?, NULL FROM incoming", [at, refreshed])
         return
-    con.execute(
-        f"{into}, coalesce(ch.added, ?), ?, NULL FROM incoming i JOIN change ch USING (key, record)",
-        [at, at if append else None],
-    )
+    if rows.added or rows.again:
+        changes = "incoming i JOIN change ch USING (key, record)"
+        con.execute(f"{into}, coalesce(ch.added, ?), ?, NULL FROM {changes}", [at, refreshed])
     _note_lines(con, claims)
-
-
-def _all_new(con: duckdb.DuckDBPyConnection) -> bool:
-    """Whether every row that came is one to add: then nothing has to be looked up, row by row."""
-    row = con.execute(
-        f"SELECT (SELECT count(*) FROM incoming) = (SELECT count(*) FROM change WHERE op = {ADDED})"
-    ).fetchone()
-    return bool(row and row[0])
 
 
 def _note_lines(con: duckdb.DuckDBPyConnection, claims: str) -> None:

@@ -185,7 +185,7 @@ class Evaluator:
     def _trip(self, con: duckdb.DuckDBPyConnection, name: str, published: str, counts: Counts) -> Trip | None:
         """What the guard holds back; what a person took out by allowing it is never held."""
         settings = self.graph.outputs[name].settings.guard
-        if not counts.added and not counts.removed:
+        if not guard.may_trip(settings, counts.added, counts.removed):
             return None
         removed = _count(con, f"difference WHERE {FEED_REMOVED}") if counts.removed else 0
         found = guard.check_evaluation(settings, _count(con, published), counts.added, removed)

@@ -53,6 +53,11 @@ def check_allow_list(guard: GuardSettings, diff: Difference) -> tuple[str, str] 
     return None
 
 
+def may_trip(guard: OutputGuard, added: int, removed: int) -> bool:
+    """Whether an evaluation must be looked at more closely at all, whatever the output publishes."""
+    return guard.enabled and (removed >= guard.min_removed or added > (guard.max_growth - 1) * guard.min_growth)
+
+
 def check_evaluation(guard: OutputGuard, published: int, added: int, removed: int) -> tuple[str, str] | None:
     """Whether an evaluation must be held back: (what is held, why), or None."""
     if not guard.enabled:

@@ -16,6 +16,7 @@ from tipline.engine.rows import dicts
 from tipline.engine.touch import FULL_SHARE
 from tipline.engine.views import Views
 from tipline.engine.visible import claims_cut, claims_seen, published_cut, without_names
+from tipline.model.tlp import RED
 from tipline.processors.allowsql import overlapping_keys
 from tipline.store.schema import CLAIM, VIEW_COLUMNS, claims_table
 
@@ -80,8 +81,8 @@ class _Processor:
             name: p.moment for name, p in current_positions(con, self._graph, self._now).items()
         }
         # It is evaluated as for the first output that reads it, but as far as the asker sees.
-        output = next(name for name in self._graph.outputs if node in self._graph.upstream(name))
-        audience = self._graph.audience(output)
+        readers = [self._graph.audience(name) for name in self._graph.outputs if node in self._graph.upstream(name)]
+        audience = readers[0] if readers else Audience(self._graph.processors[node].settings.team, RED, False)
         if not asker.everywhere and audience.team != asker.team:
             audience = Audience(asker.team, audience.max_tlp, audience.actionable_only)
         self._audience = audience

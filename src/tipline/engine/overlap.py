@@ -14,6 +14,7 @@ from tipline.engine.core import Engine
 from tipline.engine.visible import claims_seen
 
 _WORD = 64
+_EPOCH = 1_577_836_800_000_000  # 2020, in microseconds: what is counted from it leaves room for 16,000 sources
 _ROWS = 1 << 16  # rows of the table of patterns that are multiplied at once
 Cache = dict[tuple[Any, ...], dict[str, Any]]
 _CACHES: WeakKeyDictionary[Engine, Cache] = WeakKeyDictionary()
@@ -52,17 +53,20 @@ def overlap(engine: Engine, asker: Asker, sources: list[str]) -> dict[str, Any]:
 
 
 def _computed(con: Any, relations: list[str]) -> dict[str, Any]:
-    """Each key's pattern of sources as 64-bit words, then each pattern once with its number of keys."""
+    """Each indicator's pattern of sources as 64-bit words, then each pattern once with its number of indicators."""
     words = -(-len(relations) // _WORD)
+    # Who was first is the least of numbers that hold moment and source: comparing pairs takes twice the time.
+    room = 1 << len(relations).bit_length()
     union = " UNION ALL ".join(
-        f"SELECT key, {n // _WORD} AS w, {1 << (n % _WORD)}::UBIGINT AS b, {n} AS s, added FROM {relation}"
+        f"SELECT kh, {n // _WORD} AS w, {1 << (n % _WORD)}::UBIGINT AS b,"
+        f" (epoch_us(added) - {_EPOCH}) * {room} + {n} AS s FROM {relation}"
         for n, relation in enumerate(relations)
     )
     masks = ", ".join(f"coalesce(bit_or(b) FILTER (w = {w}), 0)::UBIGINT AS m{w}" for w in range(words))
     names = ", ".join(f"m{w}" for w in range(words))
     table = con.execute(
-        f"SELECT {names}, first, count(*) AS n FROM (SELECT {masks}, arg_min(s, (added, s)) AS first FROM ({union})"
-        f" GROUP BY key) GROUP BY {names}, first"
+        f"SELECT {names}, first, count(*) AS n FROM (SELECT {masks}, min(s) & {room - 1} AS first FROM ({union})"
+        f" GROUP BY kh) GROUP BY {names}, first"
     ).fetchnumpy()
     masks_found = np.stack([np.asarray(table[f"m{w}"], dtype=np.uint64) for w in range(words)], axis=1)
     return _counted(masks_found, np.asarray(table["first"]), np.asarray(table["n"], dtype=np.int64), len(relations))

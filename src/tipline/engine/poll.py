@@ -19,7 +19,7 @@ from tipline import __version__
 from tipline.engine import guard
 from tipline.engine.claims import Difference, compare, compare_withdrawn, write_changes
 from tipline.engine.ledger import Ledger
-from tipline.engine.lines import Lines, commit_of
+from tipline.engine.lines import Lines
 from tipline.engine.rawbody import keep_head
 from tipline.engine.stage import INCOMING, name_groups, small, stage
 from tipline.errors import StoreError, TiplineError
@@ -181,10 +181,13 @@ class Poller:
             else:
                 diff = compare_withdrawn(con, number, poll.withdraws)
             # Claims that left meanwhile (by age) may have come again in a line that was not judged.
-            raced = lines is not None and lines.commit != commit_of(con, number)
+            state = "SELECT commit_no, accepted_share, held_since FROM source_state WHERE source = ?"
+            commit, share, held_since = con.execute(state, [number]).fetchone() or (0, None, None)
+            raced = lines is not None and lines.commit != commit
             guarded = snapshot or bool(poll.superseded)
-            trip = _trip(con, source, number, ledger, diff, hold, at, allow_list=allow_list) if guarded else None
-            con.execute("DELETE FROM held WHERE source = ?", [number])
+            trip = _trip(con, source, number, ledger, diff, share, hold, at, allow_list=allow_list) if guarded else None
+            if held_since is not None:
+                con.execute("DELETE FROM held WHERE source = ?", [number])
             if trip:
                 result.state, result.message, result.held = "held", trip.reason, trip.count
                 _keep_back(con, number, trip.what)
@@ -369,6 +372,7 @@ def _trip(
     number: int,
     ledger: Ledger,
     diff: Difference,
+    share: float | None,
     hold: Hold | None,
     at: datetime,
     *,
@@ -376,13 +380,12 @@ def _trip(
 ) -> Trip | None:
     """What the guard holds back of this poll; None also when a person or time has released it."""
     settings = source.settings.guard
-    row = con.execute("SELECT accepted_share FROM source_state WHERE source = ?", [number]).fetchone()
     if allow_list:
         found = guard.check_allow_list(settings, diff)
     elif source.settings.mode == "append":
         found = guard.check_withdrawals(settings, diff)
     else:
-        found = guard.check_poll(settings, ledger, diff, row[0] if row else None)
+        found = guard.check_poll(settings, ledger, diff, share)
     if found is None:
         return None
     what, reason = found

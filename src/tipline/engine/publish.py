@@ -88,13 +88,12 @@ def explain(con: duckdb.DuckDBPyConnection, decided: Iterable[str], allowed: str
         allowed: the source of what the team allowed by hand.
     """
     given = " UNION ALL ".join(f"SELECT key, dropped FROM {name} WHERE dropped IS NOT NULL" for name in decided)
+    by_hand = "starts_with(r.reason, ?) OR starts_with(r.reason, ?)"
     con.execute(
-        f"UPDATE difference SET reason = r.reason FROM (SELECT key, min(dropped) AS reason FROM ({given})"
+        f"UPDATE difference SET reason = r.reason, by_hand = {by_hand}"
+        f" FROM (SELECT key, min(dropped) AS reason FROM ({given})"
         f" SEMI JOIN (SELECT key FROM difference WHERE op = {REMOVED}) USING (key) GROUP BY key) r"
-        f" WHERE difference.key = r.key AND difference.op = {REMOVED}"
-    )
-    con.execute(
-        "UPDATE difference SET by_hand = TRUE WHERE starts_with(reason, ?) OR starts_with(reason, ?)",
+        f" WHERE difference.key = r.key AND difference.op = {REMOVED}",
         [f"allowed by {allowed}: ", f"cut: {allowed}: "],
     )
 

@@ -57,11 +57,10 @@ def stage(
     Returns:
         The account of the frames: what was read, accepted, duplicate, and dropped with its reason.
     """
-    ledger = Ledger()
+    ledger, staged, gone, judged = Ledger(), 0, 0, 0
     con.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({columns_sql(INCOMING)})")
     if records:
         con.execute("CREATE OR REPLACE TEMP TABLE named_records (record VARCHAR)")
-    inserted, left, judged = 0, 0, 0
     for frame in frames:
         ledger.read += frame.height
         if records and "record" in frame.columns:
@@ -71,36 +70,34 @@ def stage(
             continue
         claims = conform(new, policy).with_columns(line)
         _account_drops(claims, ledger)
-        taken = claims.filter(pl.col("drop").is_null())
-        _insert(con, taken)
-        inserted += taken.height
-        if inserted - judged >= max(_MANY, left):
+        staged += _insert(con, claims.filter(pl.col("drop").is_null()))
+        if staged - judged >= max(_MANY, judged - gone):
             # A feed may say the same again and again: what is staged stays about as large as what it says.
-            _remove_duplicates(con)
-            left, judged = _count(con), inserted
-    kept, seen, again = inserted, 0, 0
+            gone += _without_duplicates(con, staged - gone)
+            judged = staged
+    kept, seen, again = staged, 0, 0
     if lines:
         kept, seen = kept + lines.seen + lines.repeats, lines.seen
-        again = _seen_again(con, lines)
-    _remove_duplicates(con)
-    ledger.accepted = _count(con) + seen - again
+        again = _seen_again(con, lines, staged)
+    gone += _without_duplicates(con, staged - gone + again)
+    ledger.accepted = staged + seen - gone
     ledger.duplicate = kept - ledger.accepted
     return ledger
 
 
-def _seen_again(con: duckdb.DuckDBPyConnection, lines: Lines) -> int:
+def _seen_again(con: duckdb.DuckDBPyConnection, lines: Lines, staged: int) -> int:
     """Put claims of seen lines beside staged rows on the same (key, record), to be chosen among; returns how many."""
     con.register("gone_frame", lines.gone().to_arrow())
     con.execute("CREATE OR REPLACE TEMP TABLE gone_lines AS SELECT line FROM gone_frame")
     con.unregister("gone_frame")
-    before = _count(con)
-    if lines.seen and before:
-        con.execute(
-            f"INSERT INTO incoming ({_COLUMNS}) SELECT {_COLUMNS} FROM {claims_table(lines.source)}"
-            " SEMI JOIN incoming USING (key, record) ANTI JOIN gone_lines USING (line)"
-            " WHERE line IS NOT NULL AND left_at IS NULL"
-        )
-    return _count(con) - before
+    if not lines.seen or not staged:
+        return 0
+    return _written(
+        con,
+        f"INSERT INTO incoming ({_COLUMNS}) SELECT {_COLUMNS} FROM {claims_table(lines.source)}"
+        " SEMI JOIN incoming USING (key, record) ANTI JOIN gone_lines USING (line)"
+        " WHERE line IS NOT NULL AND left_at IS NULL",
+    )
 
 
 def _note_records(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> None:
@@ -138,9 +135,9 @@ def _account_drops(claims: pl.DataFrame, ledger: Ledger) -> None:
         ledger.drop(reason, count, values)
 
 
-def _insert(con: duckdb.DuckDBPyConnection, claims: pl.DataFrame) -> None:
+def _insert(con: duckdb.DuckDBPyConnection, claims: pl.DataFrame) -> int:
     if claims.is_empty():
-        return
+        return 0
     con.register("frame", claims.to_arrow())
     attributes = ", ".join(_attribute(name) for name in ATTRIBUTES)
     con.execute(
@@ -151,6 +148,7 @@ def _insert(con: duckdb.DuckDBPyConnection, claims: pl.DataFrame) -> None:
         f" {attributes}, line FROM frame)"
     )
     con.unregister("frame")
+    return claims.height
 
 
 def _attribute(name: str) -> str:
@@ -161,38 +159,39 @@ def _attribute(name: str) -> str:
     return f"{source} AS {name}"
 
 
-def _count(con: duckdb.DuckDBPyConnection) -> int:
-    row = con.execute("SELECT count(*) FROM incoming").fetchone()
+def _written(con: duckdb.DuckDBPyConnection, statement: str) -> int:
+    """Run a statement that writes; returns how many rows it wrote or deleted."""
+    row = con.execute(statement).fetchone()
     return int(row[0]) if row else 0
 
 
-def _remove_duplicates(con: duckdb.DuckDBPyConnection) -> None:
-    """Keep one row per (key, record): the most confident, then the latest seen; the feed's order never matters.
+def _without_duplicates(con: duckdb.DuckDBPyConnection, rows: int) -> int:
+    """Keep one of `rows` rows per (key, record): the most confident, then the latest seen; order never matters.
 
     However often a row is repeated, what the database has to hold of it is small.
+
+    Returns:
+        How many had to go.
     """
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE repeated AS"
-        " SELECT key, record, count(*) AS times FROM incoming GROUP BY key, record HAVING count(*) > 1"
-    )
-    row = con.execute("SELECT coalesce(sum(times), 0) FROM repeated").fetchone()
-    rows = int(row[0]) if row else 0
-    if not rows:
-        return
+    several = "SELECT key, record FROM incoming GROUP BY key, record HAVING count(*) > 1"
+    if rows < 2 or not _written(con, f"CREATE OR REPLACE TEMP TABLE repeated AS {several}"):
+        return 0
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT arg_max(incoming.rowid, {_RANK}) AS number"
         " FROM incoming SEMI JOIN repeated USING (key, record) GROUP BY key, record"
     )
-    if rows * 4 < _count(con):
-        con.execute(
+    if rows < _MANY:
+        return _written(
+            con,
             "DELETE FROM incoming WHERE (key, record) IN (SELECT (key, record) FROM repeated)"
-            " AND rowid NOT IN (SELECT number FROM chosen)"
+            " AND rowid NOT IN (SELECT number FROM chosen)",
         )
-        return
     # Deleted rows would go on to take room.
-    con.execute(
+    left = _written(
+        con,
         f"CREATE OR REPLACE TEMP TABLE single AS SELECT {_COLUMNS} FROM incoming ANTI JOIN repeated USING (key, record)"
-        f" UNION ALL SELECT {_COLUMNS} FROM incoming WHERE rowid IN (SELECT number FROM chosen)"
+        f" UNION ALL SELECT {_COLUMNS} FROM incoming WHERE rowid IN (SELECT number FROM chosen)",
     )
     con.execute("DROP TABLE incoming")
     con.execute("ALTER TABLE single RENAME TO incoming")
+    return rows - left

@@ -98,13 +98,12 @@ def touch(con: duckdb.DuckDBPyConnection, graph: Graph, outputs: list[str], span
         return Touched(whole=True)
     if _reaches_islands(con, graph, outputs, allows, cut=bool(entries)):
         _islands(con, graph, feeds, touching=any(graph.touching(name) for name in outputs))
-    con.execute("CREATE OR REPLACE TEMP TABLE slice AS SELECT DISTINCT ON (key) * FROM touched")
-    return Touched(whole=_is_much(con, graph, feeds))
+    row = con.execute("CREATE OR REPLACE TEMP TABLE slice AS SELECT DISTINCT ON (key) * FROM touched").fetchone()
+    return Touched(whole=_is_much(con, graph, feeds, int(row[0]) if row else 0))
 
 
-def _is_much(con: duckdb.DuckDBPyConnection, graph: Graph, feeds: list[str]) -> bool:
+def _is_much(con: duckdb.DuckDBPyConnection, graph: Graph, feeds: list[str], keys: int) -> bool:
     """Whether so much is touched that an evaluation in full costs less."""
-    keys = _count(con, "slice")
     if keys <= _ALWAYS_SLICED:
         return False
     every = " UNION ALL ".join(f"SELECT key FROM {claims_table(graph.ids[source])}" for source in feeds)

@@ -21,7 +21,7 @@ from tipline.processors.expression import compile_filter
 from tipline.processors.filter import filtered
 from tipline.processors.merge import merged
 from tipline.processors.warningsql import NARROW
-from tipline.store.schema import VIEW, claims_table, columns_sql
+from tipline.store.schema import VIEW, claims_table
 
 _IN_SLICE = "key IN (SELECT key FROM slice)"
 # Claims of a source, up to so many, are named by their places: its table is then not searched again.
@@ -201,9 +201,8 @@ class Views:
     def _nothing(self) -> Relation:
         """No rows."""
         if "" not in self._done:
-            columns = columns_sql({**VIEW, "dropped": "VARCHAR"})
-            table = self._table(f"({columns})")
-            self._done[""] = self._relation(table, 0, 0, unique=True)
+            columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in {**VIEW, "dropped": "VARCHAR"}.items())
+            self._done[""] = self._relation(f"(SELECT {columns} WHERE FALSE)", 0, 0, unique=True)
         return self._done[""]
 
     def _step(self, sql: str, ledger: Ledger, *, unique: bool) -> Relation:

@@ -201,7 +201,7 @@ class WarningOperations(Base):
         return lists[name]
 
     def _as_used(self, wanted: WarningList, found: warned.Counts, fetched: Fetched | None) -> dict[str, Any]:
-        text = None if wanted.shipped is not None else self.engine.warnings.text(wanted)
+        text, entries = (wanted.shipped is None and self.engine.warnings.about(wanted)) or (None, 0)
         facts = wanted.shipped or text
         own = wanted.settings
         return {
@@ -211,7 +211,7 @@ class WarningOperations(Base):
             "version": facts.version if facts else "",
             "match": facts.match if facts else None,
             "types": list(facts.types) if facts else [],
-            "entries": wanted.shipped.entries if wanted.shipped else len(text.entries) if text else 0,
+            "entries": wanted.shipped.entries if wanted.shipped else entries,
             "recommended": wanted.shipped is not None and wanted.shipped.recommended,
             "ships": wanted.name in shipped(),
             "hits": found.lists.get(wanted.name, 0) if wanted.enabled else 0,

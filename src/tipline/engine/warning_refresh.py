@@ -28,7 +28,7 @@ from tipline.store.warning_fetches import Fetched
 log = structlog.get_logger()
 
 _RETRY = timedelta(minutes=5)  # a list that cannot be had is tried again after this, or sooner
-_MOST_BYTES = 1 << 28  # of a list, unpacked
+_MOST_BYTES = 1 << 26  # of a list, unpacked
 _SHRINKS, _FEWEST = 0.5, 20  # to less than this share, of a list with so many entries
 _GROWS, _SMALL = 10, 100  # times, of a list with so many entries
 State = dict[str, Any]  # of a fetch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ import structlog
 
 from tipline.config.warning_lists import WarningList, shipped_body
 from tipline.engine.graph import Graph
+from tipline.errors import FormatError
 from tipline.formats.warning_list import WarningListText, read
 from tipline.processors.warningentries import Compiled, compiled
 from tipline.processors.warningsql import STEM, Entries, hits, merge_networks, segments
@@ -30,9 +31,15 @@ _REVISIONS = 50  # of which the log is kept
 _TABLES = ("warning_values", "warning_hosts", "warning_networks", "warning_patterns", "warning_lists")
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _read(path: Path | None, name: str, _changed: int) -> WarningListText:
     return read(shipped_body(name) if path is None else path.read_bytes(), name)
+
+
+@lru_cache(maxsize=1024)
+def _about(path: Path, name: str, changed: int) -> tuple[WarningListText, int]:
+    text = _read(path, name, changed)
+    return replace(text, entries=()), len(text.entries)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,15 @@ class Warnings:
         path = self.path(wanted.name)
         try:
             return _read(path, wanted.name, path.stat().st_mtime_ns)
-        except OSError:
+        except (OSError, FormatError):
+            return None
+
+    def about(self, wanted: WarningList) -> tuple[WarningListText, int] | None:
+        """What a list of one's own says of itself, without its entries, and their number; None if it is not there."""
+        path = self.path(wanted.name)
+        try:
+            return _about(path, wanted.name, path.stat().st_mtime_ns)
+        except (OSError, FormatError):
             return None
 
     def bring_up(self, con: duckdb.DuckDBPyConnection, graph: Graph, at: datetime, *, noted: bool = True) -> int:
@@ -103,11 +118,11 @@ class Warnings:
 
     def _changed(self, wanted: dict[str, WarningList], there: dict[str, str]) -> Iterator[Compiling]:
         for name, each in wanted.items():
-            if each.shipped is not None and there.get(name) == each.shipped.digest:
-                continue
-            text = self.text(each)
+            about = None if each.shipped is not None else self.about(each)
+            digest = each.shipped.digest if each.shipped is not None else about[0].digest if about else None
             # A list of one's own that is not to be had any more stays as it was.
-            if text is not None and there.get(name) != text.digest:
+            text = None if digest in {None, there.get(name)} else self.text(each)
+            if text is not None:
                 yield Compiling(each, text)
 
 
@@ -162,7 +177,9 @@ def marked(con: duckdb.DuckDBPyConnection, graph: Graph, relation: str) -> str |
         graph: says which lists are used, and how.
         relation: rows with key, type, value, lo, up and rhost.
     """
-    found = hits(relation, in_use(con, graph))
+    # Many expressions cost their time even where nothing is of a type that they are for.
+    there = {name for (name,) in con.execute(f"SELECT DISTINCT type FROM {relation}").fetchall()}
+    found = hits(relation, {n: each for n, each in in_use(con, graph).items() if there.intersection(each.types)})
     if found is None:
         return None
     lists = graph.warning_lists

@@ -44,11 +44,12 @@ def hits(relation: str, lists: Mapping[int, Entries]) -> str | None:
         relation: rows with NARROW; a key may occur several times.
         lists: what there is of each list that counts, by number.
     """
-    parts = [*_exact(lists), *_hosts(lists), *_networks(lists), *_patterns(lists)]
+    placed, in_networks = _networks(lists)
+    parts = [*_exact(lists), *_hosts(lists), *in_networks, *_patterns(lists)]
     if not parts:
         return None
     return (
-        f"WITH narrow AS MATERIALIZED (SELECT {NARROW} FROM {relation})\n"
+        f"WITH narrow AS MATERIALIZED (SELECT {NARROW} FROM {relation}){placed}\n"
         f"SELECT DISTINCT key, list FROM ({' UNION ALL '.join(parts)})"
     )
 
@@ -124,30 +125,33 @@ def _hosts(lists: Mapping[int, Entries]) -> list[str]:
     return [found]
 
 
-def _networks(lists: Mapping[int, Entries]) -> list[str]:
+def _networks(lists: Mapping[int, Entries]) -> tuple[str, list[str]]:
+    """The last piece of address space that each row reaches, as a subquery `placed`; and what follows from it."""
     numbers = [number for number, each in lists.items() if each.networks]
     if not numbers:
-        return []
+        return "", []
     rows = (
         f"SELECT key, type, lo, up, {family()} AS family FROM narrow WHERE {_types(lists, numbers)} AND lo IS NOT NULL"
     )
+    placed = (
+        f",\nplaced AS MATERIALIZED (SELECT r.*, s.lo AS first, s.up AS last, s.lists FROM ({rows}) r"
+        " ASOF JOIN warning_segments s ON r.family = s.family AND r.up > s.lo)"
+    )
     those = f"{_those(lists, numbers)} ON t.list = p.list"
     within = (
-        f"SELECT key, p.list FROM (SELECT r.key, r.type, unnest(s.lists) AS list FROM ({rows}) r"
-        " ASOF JOIN warning_segments s ON r.family = s.family AND r.lo >= s.lo WHERE r.up <= s.up) p"
+        "SELECT key, p.list FROM"
+        " (SELECT key, type, unnest(lists) AS list FROM placed WHERE lo >= first AND up <= last) p"
         f" JOIN {those} WHERE list_contains(t.types, p.type)"
     )
     # What reaches over several pieces may still lie in one list as a whole: such rows are few.
-    each = f"unnest([{', '.join(map(str, numbers))}]) AS list"
     across = (
-        f"SELECT p.key, n.list FROM (SELECT key, type, lo, up, family, {each}"
-        f" FROM (SELECT r.*, s.lo AS last FROM ({rows}) r ASOF JOIN warning_segments s"
-        " ON r.family = s.family AND r.up > s.lo) WHERE lo < last) p"
-        f" JOIN {those} ASOF JOIN (SELECT list, family, lo, up FROM warning_networks) n"
+        f"SELECT p.key, n.list FROM (SELECT key, type, lo, up, family, unnest([{', '.join(map(str, numbers))}]) AS list"
+        f" FROM placed WHERE lo < first) p JOIN {those}"
+        " ASOF JOIN (SELECT list, family, lo, up FROM warning_networks) n"
         " ON p.list = n.list AND p.family = n.family AND p.lo >= n.lo"
         " WHERE p.up <= n.up AND list_contains(t.types, p.type)"
     )
-    return [within, across]
+    return placed, [within, across]
 
 
 def _patterns(lists: Mapping[int, Entries]) -> list[str]:

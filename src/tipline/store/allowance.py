@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 # What is enough, in MiB, for any size: what does not fit goes to disk. With more, the database would keep in memory
 # whatever it has seen; the same work takes it up to a tenth less processor time then.
-INTAKE, WRITING, EVALUATION = 96, 256, 512
+INTAKE, WRITING, EVALUATION = 96, 256, 640
 _UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 T = TypeVar("T")
 

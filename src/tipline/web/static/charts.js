@@ -37,7 +37,7 @@ function options(plot, data) {
   const compact = new Intl.NumberFormat(undefined, { notation: "compact" });
   const exact = new Intl.NumberFormat();
   return {
-    width: Math.max(160, plot.clientWidth), height: Number(plot.dataset.height ?? 150), padding: [8, 8, 0, 0],
+    width: Math.max(160, plot.clientWidth), height: Number(plot.dataset.height ?? 150), padding: [8, 18, 0, 0],
     legend: { show: false }, cursor: { y: false, points: { size: 6 } },
     scales: { y: { range: (_, low, high) => [Math.min(0, low), data.form === "bars" || low <= 0 ? Math.max(high * 1.1, 1) : high * 1.08] } },
     axes: [
