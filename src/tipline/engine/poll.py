@@ -21,7 +21,7 @@ from tipline.engine.claims import Difference, compare, compare_withdrawn, write_
 from tipline.engine.ledger import Ledger
 from tipline.engine.lines import Lines
 from tipline.engine.rawbody import keep_head
-from tipline.engine.stage import INCOMING, name_groups, stage
+from tipline.engine.stage import INCOMING, name_groups, small, stage
 from tipline.errors import StoreError, TiplineError
 from tipline.sources.ageing import expiries
 from tipline.sources.base import Poll, PollContext, Source
@@ -144,7 +144,10 @@ class Poller:
             log.warning("feed", source=source.name, message=warning)
         if poll.unchanged:
             return self._unchanged(source, number, at, poll)
-        with self.lake.memory.sparing(INTAKE, wanted=poll.large or poll.bytes >= LARGE_BODY):
+        large = poll.large or poll.bytes >= LARGE_BODY
+        if large:
+            poll.frames = small(poll.frames)
+        with self.lake.memory.sparing(INTAKE, wanted=large):
             return self._take_in(con, source, number, at, context, poll, allow_list=allow_list)
 
     def _take_in(
