@@ -100,7 +100,7 @@ def test_cabby_finds_and_polls(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("lab", [{"access": "key", "keys": [KEY]}], indirect=True)
-def test_the_commands_of_cabby_and_libtaxii(lab: Lab) -> None:
+def test_the_commands_of_cabby_and_libtaxii(lab: Lab, tmp_path: Path) -> None:
     """Those that OpenTAXII's manual and libtaxii's give to its users."""
     lab.publish(domains(1, 2))
     sign_in = ["--username", "any", "--password", KEY]
@@ -115,8 +115,11 @@ def test_the_commands_of_cabby_and_libtaxii(lab: Lab) -> None:
     assert "taxii-poll-service" in told
     listed = run("collection_information_client", "-u", f"{lab.url}/taxii-collection-management-service", *user)
     assert "Collection Name: c" in listed
-    got = run("poll_client", "-u", f"{lab.url}/taxii-poll-service", "--collection", "c", *user, "--xml-output")
-    assert all(f"host-{number}.example.com" in got for number in (1, 2))
+    got = run(
+        "poll_client", "-u", f"{lab.url}/taxii-poll-service", "--collection", "c", *user, "--dest-dir", str(tmp_path)
+    )
+    kept = " ".join(path.read_text() for path in tmp_path.glob("*.xml"))
+    assert all(f"host-{number}.example.com" in got + kept for number in (1, 2))
 
 
 def test_answers_and_packages_are_valid(lab: Lab, tmp_path: Path) -> None:
