@@ -6,12 +6,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
-from azure.identity import (
-    CertificateCredential,
-    ClientSecretCredential,
-    ManagedIdentityCredential,
-    WorkloadIdentityCredential,
-)
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from tipline.errors import ConfigError
@@ -127,6 +121,13 @@ class Credentials(BaseModel):
         )
 
     def _open(self) -> Credential:
+        from azure.identity import (
+            CertificateCredential,
+            ClientSecretCredential,
+            ManagedIdentityCredential,
+            WorkloadIdentityCredential,
+        )
+
         target = self.endpoints
         wire: dict[str, Any] = {
             "connection_timeout": CONNECT_TIMEOUT,
