@@ -12,10 +12,11 @@ from fastapi import APIRouter, FastAPI
 
 
 @contextmanager
-def listening(router: APIRouter) -> Iterator[str]:
-    """The address of an application with one router; it answers from the first request on."""
-    app = FastAPI()
-    app.include_router(router)
+def listening(what: FastAPI | APIRouter) -> Iterator[str]:
+    """The address of an application, or of one with a single router; it answers from the first request on."""
+    app = what if isinstance(what, FastAPI) else FastAPI()
+    if isinstance(what, APIRouter):
+        app.include_router(what)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

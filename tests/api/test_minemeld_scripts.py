@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
+from api.listening import listening
 from tipline.api.app import create_app
 from tipline.config.check import check_text
 from tipline.engine.configuring import Configuring
@@ -67,15 +66,8 @@ def _served(tmp_path: Path) -> Iterator[Served]:
         accounts = app.state.identity.accounts
         for name, role in (("admin", "admin"), ("analyst", "analyst"), ("looker", "viewer")):
             accounts.add(name, role=role, team="default", password=PASSWORD)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
-        sock = server.config.bind_socket()
-        thread = threading.Thread(target=server.run, args=([sock],))
-        thread.start()
-        try:
-            yield Served(f"http://127.0.0.1:{sock.getsockname()[1]}", operations, path)
-        finally:
-            server.should_exit = True
-            thread.join()
+        with listening(app) as url:
+            yield Served(url, operations, path)
 
 
 def test_a_synchronising_script(served: Served) -> None:
@@ -116,10 +108,14 @@ def test_scripts_that_forget_the_kind_of_file(served: Served) -> None:
 
 def test_a_session_is_kept_by_a_cookie(served: Served) -> None:
     """As scripts with `requests.Session()`: sign in once, then write without a token of a page's."""
-    for method, given in (("POST", {"data": {"u": "analyst", "p": PASSWORD}}),
-                          ("GET", {"params": {"u": "analyst", "p": PASSWORD}})):  # fmt: skip
+    form = {"u": "analyst", "p": PASSWORD}
+    ways: list[Callable[[httpx.Client], httpx.Response]] = [
+        lambda client: client.post("/login", data=form),
+        lambda client: client.get("/login", params=form),
+    ]
+    for way in ways:
         with served.anonymous() as minemeld:
-            answer = minemeld.request(method, "/login", **given)  # type: ignore[arg-type]
+            answer = way(minemeld)
             assert (answer.status_code, answer.text) == (200, "OK")
             assert "httponly" in answer.headers["set-cookie"].lower()
             assert minemeld.get("/aaa/users/current").json()["result"] == {"id": "analyst", "read_write": False}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tipline.config.edit import drop_node, put_node_text, settings_of
-from tipline.config.merge import applied, changes, clashes, merged
+from tipline.config.merge import Side, applied, changes, clashes, merged
 
 BASE = """\
 instance: lab
@@ -86,8 +86,9 @@ def test_one_text_is_made_of_two_and_somebody_decides_where_they_differ() -> Non
     text, undecided = merged(BASE, ours, theirs, {})
     assert text == theirs
     assert [one.name for one, _ in undecided] == ["b"]
-    for side in ("ours", "theirs"):
-        text, undecided = merged(BASE, ours, theirs, {"b": side})  # type: ignore[dict-item]
+    sides: tuple[Side, ...] = ("ours", "theirs")
+    for side in sides:
+        text, undecided = merged(BASE, ours, theirs, {"b": side})
         assert undecided == []
         assert settings_of(text)["sources"]["b"]["url"] == f"{side}.txt"
         assert "new" in settings_of(text)["sources"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -237,13 +237,9 @@ class History:
             real(*arguments)
             raise Killed
 
-        DefenderSide.send = dies  # type: ignore[method-assign]
-        try:
+        with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+            patch.setattr(DefenderSide, "send", dies)
             self.lab.deliverer.cycle()
-        except Killed:
-            pass
-        finally:
-            DefenderSide.send = real  # type: ignore[method-assign]
         self.lab.restart()
 
     def reconciled(self) -> None:

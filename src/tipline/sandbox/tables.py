@@ -245,7 +245,7 @@ class Store:
             finally:
                 self.db.set_progress_handler(None, 0)
                 self.db.set_authorizer(None)
-        return [{name: _shown(name, row[name]) for name in row.keys()} for row in rows]  # noqa: SIM118 - sqlite3.Row
+        return [{name: _shown(name, value) for name, value in dict(row).items()} for row in rows]
 
     def close(self) -> None:
         """Close the file."""

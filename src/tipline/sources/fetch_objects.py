@@ -55,7 +55,7 @@ def store(url: str, options: Mapping[str, SecretStr]) -> Any:
     try:
         # Nothing is remembered: neither listings nor the client of other options.
         return fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False, **values)
-    except Exception as error:
+    except Exception as error:  # each store's client judges its options in its own way
         raise FetchError(_words(error), where=_bare(url), fix="check the options under storage") from error
 
 
@@ -160,12 +160,12 @@ def told(url: str) -> Iterator[None]:
         yield
     except FetchError:
         raise
-    except Exception as error:
+    except Exception as error:  # each store's client has errors of its own
         raise failure(error, url) from error
 
 
 def failure(error: Exception, url: str) -> FetchError:
-    """What a store's client raised, in our words: each client has errors of its own."""
+    """What a store's client raised, in our words."""
     if isinstance(error, FileNotFoundError):
         return FetchError("there is no such object", where=_bare(url), fix="check the address")
     if isinstance(error, PermissionError):

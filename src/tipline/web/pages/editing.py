@@ -13,7 +13,7 @@ from tipline.engine.configuring import ConflictError
 from tipline.engine.people import RequestError
 from tipline.errors import ConfigError, TiplineError
 from tipline.http_problems import status_of
-from tipline.kinds import kinds
+from tipline.kinds import Sort, kinds
 from tipline.web import editor
 from tipline.web.editor import Node
 from tipline.web.page import Editor, Form, Page, tried
@@ -21,7 +21,7 @@ from tipline.web.site import PREFIX
 
 router = APIRouter()
 Name = Annotated[str, Path(max_length=200)]
-_SORTS = ("source", "processor", "output")
+_SORTS: tuple[Sort, ...] = ("source", "processor", "output")
 
 
 @router.get("/pipeline/add")
@@ -31,7 +31,7 @@ def add(page: Editor, q: str = "") -> Response:
     blank = [
         {"sort": each, "kind": kind, "about": cls.summary(), "retired": cls.retired}
         for each in _SORTS
-        for kind, cls in kinds(each).items()  # type: ignore[arg-type]
+        for kind, cls in kinds(each).items()
         if kind != "never-block"
     ]
     view = {"q": q, "entries": [_row(each) for each in found], "kinds": blank}
@@ -43,9 +43,10 @@ def new(page: Editor, entry: str = "", sort: str = "", kind: str = "") -> Respon
     """The editor with a new node: of an entry of the library, or of a kind."""
     if entry:
         return _shown(page, editor.from_library(page, entry), entry=entry)
-    if sort not in _SORTS:
+    chosen = next((each for each in _SORTS if each == sort), None)
+    if chosen is None:
         raise RequestError("a new node is of some kind, or from the library", fix="begin at /ui/pipeline/add")
-    return _shown(page, editor.blank(page, sort, kind))  # type: ignore[arg-type]
+    return _shown(page, editor.blank(page, chosen, kind))
 
 
 @router.get("/nodes/{name}/edit")
