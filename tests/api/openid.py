@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from programs import free_port
 from sources.opentaxii import program
 
 CLIENT, SECRET = "tipline-here", "s3cret of the client"
@@ -54,14 +54,6 @@ def canaille(folder: Path, back: str) -> Iterator[Canaille]:
         finally:
             process.terminate()
             process.wait(10)
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from engine.receivers import Hook, smtp, tcp, udp, webhook
 from engine.support import Given, Time, configuration, plain, source
+from programs import free_port
 from tipline.config.schema import AlertSettings, Configuration, Settings
 from tipline.engine.alerts import Alerts, Condition
 from tipline.engine.conditions import conditions
@@ -145,9 +145,7 @@ def test_a_mail_server_that_cannot_encrypt_is_told_nothing_unless_that_is_allowe
 def test_a_channel_that_was_down_is_told_later_and_others_are_not_told_twice(control: Control) -> None:
     hook, got = Hook(), []
     hook.status = 503
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with webhook(hook) as url:
         channels = [{"kind": "webhook", "url": url}, {"kind": "syslog", "address": f"tcp://127.0.0.1:{port}"}]
         told = Alerts(control, [AlertSettings.model_validate(each) for each in channels], "lab")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
-import subprocess
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 import zstandard
 
+from programs import nginx, soon
 from tipline.config.check import check_text
 from tipline.engine.conditions import conditions
 from tipline.engine.core import Engine
@@ -130,32 +128,9 @@ def test_nginx_serves_the_folder(tmp_path: Path) -> None:
     with engine_of(tmp_path, text(folder)) as engine:
         add(engine, "8.8.4.4")
         publisher(engine).cycle()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    tmp_path.chmod(0o755)
-    configuration = tmp_path / "nginx.conf"
-    paths = "".join(
-        f"{what}_temp_path {tmp_path}/t-{what};" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    configuration.write_text(
-        f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/log; user root; events {{}}\n"
-        f"http {{ access_log off; {paths} types {{ text/plain txt; }}\n"
-        f"server {{ listen 127.0.0.1:{port}; root {folder}; gzip_static on; }} }}\n"
-    )
-    process = subprocess.Popen(["nginx", "-c", str(configuration), "-e", str(tmp_path / "log")])
-    try:
-        end = time.monotonic() + 30
-        while True:
-            try:
-                answer = httpx.get(f"http://127.0.0.1:{port}/block.txt", headers={"Accept-Encoding": "gzip"})
-                break
-            except httpx.TransportError:
-                assert time.monotonic() < end
-                time.sleep(0.05)
+    with nginx(tmp_path, "types { text/plain txt; }", f"root {folder}; gzip_static on;") as url:
+        packed = {"Accept-Encoding": "gzip"}
+        answer = soon(lambda: httpx.get(f"{url}/block.txt", headers=packed), httpx.TransportError)
         assert (answer.status_code, answer.text) == (200, "8.8.4.4\n")
-        tag = {"If-None-Match": answer.headers["etag"], "Accept-Encoding": "gzip"}
-        assert httpx.get(f"http://127.0.0.1:{port}/block.txt", headers=tag).status_code == 304
-    finally:
-        process.terminate()
-        process.wait(30)
+        tag = {"If-None-Match": answer.headers["etag"], **packed}
+        assert httpx.get(f"{url}/block.txt", headers=tag).status_code == 304

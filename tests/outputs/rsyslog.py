@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from programs import free_port
+
 RSYSLOGD = shutil.which("rsyslogd") or "/usr/sbin/rsyslogd"
 _PATIENCE = 20.0
 
@@ -90,7 +92,7 @@ class Rsyslog:
         return False
 
     def _configuration(self) -> str:
-        port = self.port or (_free_udp() if self.transport == "udp" else 0)
+        port = self.port or (free_port(socket.SOCK_DGRAM) if self.transport == "udp" else 0)
         listens = {
             "udp": f'module(load="imudp")\ninput(type="imudp" address="127.0.0.1" port="{port}" ruleset="keep")',
             "tcp": 'module(load="imtcp")\n' + self._tcp(port),
@@ -110,9 +112,3 @@ ruleset(name="keep") {{ action(type="omfile" file="{self.log}" template="all") }
     def _tcp(self, port: int) -> str:
         return (f'input(type="imtcp" address="127.0.0.1" port="{port}" ruleset="keep"'
                 f' listenPortFileName="{self.folder / "port"}")')  # fmt: skip
-
-
-def _free_udp() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

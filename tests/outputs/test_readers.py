@@ -20,10 +20,10 @@ from outputs.dialects import good_rows, of, write
 from outputs.publishing import engine_of, list_output, publish, row
 from outputs.suricata import alerts, configured, datagram, download, question
 from outputs.test_dialect_contract import HOSTILE, hostile_row
+from programs import PATH
 from tipline.engine.core import Engine
 from tipline.outputs.render.dialect import Format
 
-PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 # A network namespace of its own: what nft and ipset load is gone with it.
 ALONE = ["unshare", "--map-root-user", "--net"]
 EVIL = b"not a good file"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import shutil
 import socket
 import struct
-import subprocess
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +17,8 @@ import pytest
 
 from outputs.dialects import of, write
 from outputs.publishing import engine_of, list_output, publish, row
-from outputs.test_readers import PATH, need
+from outputs.test_readers import need
+from programs import free_port, nginx, running, soon
 from tipline.engine.core import Engine
 from tipline.outputs.render.dialect import Format
 
@@ -43,38 +42,6 @@ def listed(engine: Engine, tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return written
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@contextmanager
-def running(*command: str) -> Iterator[None]:
-    program = shutil.which(command[0], path=PATH) or command[0]
-    process = subprocess.Popen([program, *command[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def soon(ask: Callable[[], int], *errors: type[Exception]) -> int:
-    """What is answered once the program listens."""
-    end = time.monotonic() + 60
-    while True:
-        try:
-            return ask()
-        except errors:
-            assert time.monotonic() < end
-            time.sleep(0.05)
 
 
 def get(url: str, *, source: str = "127.0.0.1", proxy: str | None = None, host: str | None = None) -> int:
@@ -107,19 +74,8 @@ def test_nginx_denies(listed: Callable[..., Path], tmp_path: Path) -> None:
     need("nginx")
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "index.html").write_text("hello")
-    tmp_path.chmod(0o755)
-    port, path = free_port(), tmp_path / "nginx.conf"
-    paths = "".join(
-        f"{each}_temp_path {tmp_path}/{each};" for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    path.write_text(
-        f"daemon off; user root; pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}}\n"
-        f"http {{ access_log off; {paths} include {listed('nginx')};\n"
-        f"server {{ listen 127.0.0.1:{port}; root {tmp_path}/www; }} }}\n"
-    )
-    with running("nginx", "-c", str(path), "-e", str(tmp_path / "log")):
-        url = f"http://127.0.0.1:{port}/"
-        assert [get(url, source=each) for each in (LISTED, OTHER)] == [403, 200]
+    with nginx(tmp_path, f"include {listed('nginx')};", f"root {tmp_path}/www;") as url:
+        assert [get(f"{url}/", source=each) for each in (LISTED, OTHER)] == [403, 200]
 
 
 def test_haproxy_denies(listed: Callable[..., Path], tmp_path: Path) -> None:
@@ -149,13 +105,16 @@ class _Hello(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hello() -> Iterator[int]:
-    """A web server on every address of this machine's loopback."""
-    with ThreadingHTTPServer(("0.0.0.0", 0), _Hello) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield int(server.server_address[1])
-        server.shutdown()
-        thread.join()
+    """A web server on three of loopback's addresses."""
+    with ExitStack() as stack:
+        port = free_port()
+        for address in ("127.0.0.1", LISTED, OTHER):
+            server = stack.enter_context(ThreadingHTTPServer((address, port), _Hello))
+            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+        yield port
 
 
 def test_squid_denies(listed: Callable[..., Path], hello: int) -> None:

@@ -18,6 +18,7 @@ import fsspec
 from gcp_storage_emulator.server import create_server
 from moto.server import ThreadedMotoServer
 
+from programs import free_port
 from sources.azure_blobs import KEY, azure_blobs, connection_string
 
 SECRET = "a-secret-of-a-test"
@@ -96,7 +97,7 @@ def _s3() -> Iterator[Stage]:
 
 @contextmanager
 def _gs() -> Iterator[Stage]:
-    server = create_server("127.0.0.1", _free_port(), in_memory=True, default_bucket=BUCKET)
+    server = create_server("127.0.0.1", free_port(), in_memory=True, default_bucket=BUCKET)
     server.start()
     port = server._api._port
     try:
@@ -113,7 +114,7 @@ def _az() -> Iterator[Stage]:
 
 @contextmanager
 def _azurite() -> Iterator[Stage]:
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         options = ["--blobPort", str(port), "--location", folder, "--skipApiVersionCheck", "--silent"]
         process = subprocess.Popen([str(Path(str(AZURITE))), *options], stdout=subprocess.DEVNULL)
@@ -123,12 +124,6 @@ def _azurite() -> Iterator[Stage]:
         finally:
             process.terminate()
             process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _wait(port: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from programs import free_port
 
 _KNOWN = [os.environ.get("TIPLINE_PEERS", ""), str(Path(sys.prefix) / "peers")]
 _SERVICES = """\
@@ -131,9 +132,7 @@ class OpenTaxii:
 def opentaxii(folder: Path, page: int = 3, collections: Sequence[str] = ()) -> Iterator[OpenTaxii]:
     """Run OpenTAXII with results of a few blocks each, and perhaps with more collections, which a guest may read."""
     python = program("python")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     filled = _CONFIGURATION.replace("PORT", str(port)).replace("FOLDER", str(folder))
     (folder / "opentaxii.yml").write_text(filled)
     (folder / "services.yml").write_text(_services(page, collections))

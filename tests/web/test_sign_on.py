@@ -9,7 +9,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from api.openid import CLIENT, PASSWORD, SECRET, Canaille, canaille, free_port
+from api.openid import CLIENT, PASSWORD, SECRET, Canaille, canaille
+from programs import free_port
 from tipline.api.serving import served
 from tipline.config.check import load
 from tipline.engine.core import Engine

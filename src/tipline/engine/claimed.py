@@ -9,7 +9,7 @@ import duckdb
 
 from tipline.engine.asker import Asker
 from tipline.engine.graph import Graph
-from tipline.engine.visible import claims_cut
+from tipline.engine.visible import claims_cut, restricted
 from tipline.model.keys import kh_of
 
 
@@ -38,8 +38,7 @@ def claimed(
     parts = []
     for n, name in enumerate(names):
         table, cut = claims_cut(graph, name, asker)
-        where = f" WHERE {' AND '.join(cut)}" if cut else ""
-        parts.append(f"SELECT {n} AS n, rowid AS place, {columns} FROM {table}{where}")
+        parts.append(f"SELECT {n} AS n, rowid AS place, {columns} FROM {restricted(table, cut)}")
     found = con.execute(f"SELECT n, list(place) FROM ({' UNION ALL '.join(parts)}) WHERE {test} GROUP BY n").fetchall()
     reads = [
         f"SELECT {selected(names[n])} FROM {claims_cut(graph, names[n], asker)[0]}"

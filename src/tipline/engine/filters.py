@@ -15,7 +15,7 @@ from tipline.engine.core import Engine
 from tipline.engine.leaves import DEFAULT_CONFIDENCE
 from tipline.engine.lookup import judge
 from tipline.engine.times import literal
-from tipline.engine.visible import claims_cut, published_seen
+from tipline.engine.visible import claims_cut, published_seen, restricted
 from tipline.engine.warnings import in_use, numbers
 from tipline.model.keys import key, kh
 from tipline.model.normalise import normalise_one
@@ -81,7 +81,7 @@ def matching(con: duckdb.DuckDBPyConnection, engine: Engine, asker: Asker, wante
         if asker.sees(node.settings) and (not wanted.sources or name in wanted.sources):
             table, cut = claims_cut(graph, name, asker)
             tests = [*cut, *shared, *_own(engine, name, wanted, tagged=listed is None)]
-            parts[name] = f"{table} WHERE {' AND '.join(tests)}" if tests else table
+            parts[name] = restricted(table, tests)
     if listed is not None:
         feeds = {name: part for name, part in parts.items() if name not in engine.configuration.allow_lists}
         return Matching(_on_list(con, feeds, listed), keys, temporary=True)

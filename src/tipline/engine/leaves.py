@@ -9,7 +9,7 @@ from tipline.engine.asker import Asker
 from tipline.engine.claims import expired_sql
 from tipline.engine.graph import Audience, Graph
 from tipline.engine.times import literal
-from tipline.engine.visible import claims_cut
+from tipline.engine.visible import claims_cut, restricted
 from tipline.model.tlp import AMBER, RED
 from tipline.sources.ageing import expiries
 from tipline.sources.base import EXACT
@@ -42,7 +42,7 @@ class Leaves:
     def narrow(self, name: str, columns: str) -> str:
         """Some columns of a source's claims as they are."""
         table, cut = claims_cut(self.graph, name, self.asker)
-        return f"SELECT {columns} FROM {table}{_where(cut)}"
+        return f"SELECT {columns} FROM {restricted(table, cut)}"
 
     def reason(self, name: str) -> str:
         """Why a claim of a source is left out; null if it is not."""
@@ -81,11 +81,7 @@ class Leaves:
 
 def _selected(table: str, tests: list[str], columns: dict[str, str], reason: str) -> str:
     selected = ", ".join(f"{columns.get(c, c)} AS {c}" for c in VIEW_COLUMNS.split(", "))
-    return f"SELECT {selected}, {reason} AS dropped FROM {table}{_where(tests)}"
-
-
-def _where(tests: list[str]) -> str:
-    return f" WHERE {' AND '.join(tests)}" if tests else ""
+    return f"SELECT {selected}, {reason} AS dropped FROM {restricted(table, tests)}"
 
 
 def _quoted(text: str | None) -> str:

@@ -15,7 +15,7 @@ from tipline.engine.positions import current_positions
 from tipline.engine.rows import dicts
 from tipline.engine.touch import FULL_SHARE
 from tipline.engine.views import Views
-from tipline.engine.visible import claims_cut, claims_seen, published_cut, without_names
+from tipline.engine.visible import claims_cut, claims_seen, published_cut, restricted, without_names
 from tipline.model.tlp import RED
 from tipline.processors.allowsql import overlapping_keys
 from tipline.store.schema import CLAIM, VIEW_COLUMNS, claims_table
@@ -51,8 +51,7 @@ def _page(
     con: duckdb.DuckDBPyConnection, table: str, cut: list[str], selected: str, limit: int, offset: int
 ) -> list[dict[str, Any]]:
     """A page of what is seen of a table: first where its rows are, by two columns, then these rows."""
-    seen = f"{table} WHERE {' AND '.join(cut)}" if cut else table
-    places = con.execute(f"SELECT rowid FROM {seen} {_part(limit, offset)}").fetchall()
+    places = con.execute(f"SELECT rowid FROM {restricted(table, cut)} {_part(limit, offset)}").fetchall()
     if not places:
         return []
     listed = ", ".join(str(place) for (place,) in places)

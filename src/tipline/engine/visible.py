@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from tipline.config.schema import Configuration
@@ -47,7 +48,8 @@ def claims_cut(graph: Graph, source: str, asker: Asker) -> tuple[str, list[str]]
 
 def claims_seen(graph: Graph, source: str, asker: Asker) -> str:
     """SQL: the claims of a source that an asker sees (the source is one that they see)."""
-    return _cut_out(*claims_cut(graph, source, asker))
+    table, cut = claims_cut(graph, source, asker)
+    return f"(SELECT * FROM {restricted(table, cut)})" if cut else table
 
 
 def published_cut(graph: Graph, output: str, asker: Asker) -> tuple[str, list[str]]:
@@ -61,11 +63,14 @@ def published_cut(graph: Graph, output: str, asker: Asker) -> tuple[str, list[st
 
 def published_seen(graph: Graph, output: str, asker: Asker) -> str:
     """SQL: what an output publishes, as far as an asker sees it (the output is one that they see)."""
-    return _cut_out(*published_cut(graph, output, asker))
+    table, cut = published_cut(graph, output, asker)
+    return f"(SELECT * FROM {restricted(table, cut)})" if cut else table
 
 
-def _cut_out(table: str, cut: list[str]) -> str:
-    return f"(SELECT * FROM {table} WHERE {' AND '.join(cut)})" if cut else table
+def restricted(table: str, tests: Iterable[str]) -> str:
+    """SQL: a table with conditions, as it stands behind FROM."""
+    every = " AND ".join(tests)
+    return f"{table} WHERE {every}" if every else table
 
 
 def without_names(graph: Graph, asker: Asker, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
