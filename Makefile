@@ -3,7 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-unexport PYTHONDONTWRITEBYTECODE  # tests start many programs: each would compile everything anew
+# Tests see programs as their users do: compiled once, and with output that waits in a pipe until it is sent.
+unexport PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED
 
 .PHONY: demo test lint bench fuzz docs screenshots lock migration clean
 

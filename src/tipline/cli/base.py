@@ -141,8 +141,8 @@ def command(name: str | None = None, *, group: typer.Typer = app) -> Callable[[C
 
 
 def print_json(document: Any) -> None:
-    """One JSON document, on one line."""
-    sys.stdout.write(json.dumps(document) + "\n")
+    """One JSON document, on one line; whoever reads it has it at once."""
+    print(json.dumps(document), flush=True)
 
 
 def tell_error(exc: TiplineError, *, as_json: bool) -> None:

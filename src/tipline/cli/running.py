@@ -73,8 +73,7 @@ def _serve(
                 *([f"no user yet: make the first admin at {urls[0]}/ui/first-visit"] if token else []),
                 *([f"one-time token: {token}"] if token else []),
             ]
-            typer.echo("\n".join(words))
-        typer.get_text_stream("stdout").flush()
+            print("\n".join(words), flush=True)
 
     with open_engine(session) as engine:
         configure(logging.INFO, engine.file(FOLDER))

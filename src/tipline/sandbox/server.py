@@ -366,7 +366,11 @@ class Sandbox:
             return summary(self.world, contents=contents)
 
 
-def serve(path: Path | None = None, port: int = 8443, *, say: Callable[[str], None] = print, **settings: Any) -> None:
+def _say(line: str) -> None:
+    print(line, flush=True)  # somebody may wait for it behind a pipe
+
+
+def serve(path: Path | None = None, port: int = 8443, *, say: Callable[[str], None] = _say, **settings: Any) -> None:
     """Run a sandbox in the foreground until SIGTERM or Ctrl-C; prints where it is.
 
     Args:
