@@ -207,7 +207,7 @@ def test_windows_are_sliding(clock):
 def test_serve_prints_where_it_is_and_stops_on_sigterm(tmp_path):
     program = "import sys; from pathlib import Path; from tipline.sandbox import serve; serve(Path(sys.argv[1]), 0)"
     with subprocess.Popen(
-        [sys.executable, "-u", "-c", program, str(tmp_path)],
+        [sys.executable, "-c", program, str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
