@@ -18,6 +18,8 @@ app.add_typer(lists, name="warning-lists")
 Name = Annotated[str, typer.Argument(help="The list's name.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Lists' names.")]
 Recommended = Annotated[bool, typer.Option("--recommended", help="Those that are recommended of those that ship.")]
+Action = Annotated[Literal["tag", "drop"] | None, typer.Option(help="What is done with indicators on it.")]
+Category = Annotated[Literal["false_positive", "known"] | None, typer.Option(help="Of what sort the list is.")]
 _COLUMNS = ("list", "entries", "state", "action", "category", "hits", "title")
 
 
@@ -95,10 +97,8 @@ def warning_set(
     session: Session,
     name: Name,
     *,
-    action: Annotated[Literal["tag", "drop"] | None, typer.Option(help="What is done with indicators on it.")] = None,
-    category: Annotated[
-        Literal["false_positive", "known"] | None, typer.Option(help="Of what sort the list is.")
-    ] = None,
+    action: Action = None,
+    category: Category = None,
 ) -> None:
     """Have a warning list tag or drop, or say of what sort it is."""
     done = session.call("warning_list_change", name=name, action=action, category=category)
@@ -114,10 +114,8 @@ def warning_add(
     url: Annotated[str, typer.Argument(help="Address or path of a file in the form of MISP's list.json.")],
     *,
     every: Annotated[str | None, typer.Option(help="Time between fetches, such as 12h; a day if not given.")] = None,
-    action: Annotated[Literal["tag", "drop"] | None, typer.Option(help="What is done with indicators on it.")] = None,
-    category: Annotated[
-        Literal["false_positive", "known"] | None, typer.Option(help="Of what sort the list is.")
-    ] = None,
+    action: Action = None,
+    category: Category = None,
 ) -> None:
     """Add a warning list of your own; under the name of one that ships, it takes its place."""
     done = session.call("warning_list_add", name=name, url=url, every=every, action=action, category=category)
